@@ -1,0 +1,2 @@
+//! signoff on the command line.
+fn main() {}
