@@ -1,1 +1,18 @@
-//! The gate itself.
+//! The gate itself: requests, their states and events, the verdict on approvals, the audit chain, and the loop
+//! *load → observe → decide → record → act → record* that moves them.
+//!
+//! Nothing in here knows HTTP, DynamoDB, Lambda, the clock or the environment: they come in as arguments, behind [`ledger::Ledger`],
+//! [`cloud::PulumiCloud`] and [`host::Host`].
+
+pub mod blocker;
+pub mod chain;
+pub mod cloud;
+pub mod doorbell;
+pub mod event;
+pub mod gate;
+pub mod host;
+pub mod ledger;
+pub mod names;
+pub mod period;
+pub mod request;
+pub mod transition;

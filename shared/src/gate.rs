@@ -1,0 +1,364 @@
+//! Gates: which stacks are gated, by which environment, and what a request may ask for. One document, the same in TOML and in JSON.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{BadName, EnvironmentName, Login, Operation, PrincipalName, StackName};
+use crate::period::Period;
+
+/// The most gates that a configuration may hold (what fits one DynamoDB item of 400 KB with room to spare).
+pub const MAX_GATES: usize = 500;
+
+/// All gates, in order, and the switch that holds them all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gates {
+    /// Look and record, but apply and deploy nothing.
+    #[serde(default)]
+    pub hold: bool,
+    /// The gates; the first that matches a stack is its gate.
+    #[serde(default, rename = "gate")]
+    pub gates: Vec<Gate>,
+}
+
+/// One gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", try_from = "Draft")]
+pub struct Gate {
+    /// The stacks that it covers.
+    pub stacks: Vec<StackPattern>,
+    /// The environment that carries the Open ruleset.
+    pub environment: EnvironmentName,
+    /// What may be asked for.
+    pub operations: BTreeSet<Operation>,
+    /// Whose token asks, applies and deploys.
+    pub principal: PrincipalName,
+    /// Who the deployment runs as.
+    pub runs_as: RunsAs,
+    /// How long the grant lets the deployment in.
+    pub access_duration: Period,
+    /// Within which time of the apply the environment has to be opened.
+    pub grant_expiration: Period,
+    /// How long a request may wait for its apply.
+    pub pending_timeout: Period,
+    /// Whether the requester's own approval counts.
+    pub self_approval: bool,
+    /// Whether a request has to pin the commit.
+    pub commit: CommitRule,
+    /// Who may ask; `None`: everyone who may do it at Pulumi Cloud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requesters: Option<Vec<Asker>>,
+}
+
+/// Who a deployment runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunsAs {
+    /// Whoever creates it: the principal.
+    Caller,
+    /// The stack's own identity, which the operator vouches to be the principal.
+    Stack,
+}
+
+/// Whether a request has to pin the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommitRule {
+    /// It may.
+    Optional,
+    /// It has to.
+    Required,
+}
+
+/// Somebody who may ask, where a gate names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Asker {
+    /// A person, by login.
+    Person(Login),
+    /// A machine token, by its name.
+    Machine(String),
+}
+
+impl TryFrom<String> for Asker {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        match text.strip_prefix("machine:") {
+            Some("") => Err(BadName("machine: is followed by the machine token's name".to_owned())),
+            Some(name) => Ok(Self::Machine(name.to_owned())),
+            None => text.parse().map(Self::Person),
+        }
+    }
+}
+
+impl From<Asker> for String {
+    fn from(asker: Asker) -> String {
+        match asker {
+            Asker::Person(login) => login.to_string(),
+            Asker::Machine(name) => format!("machine:{name}"),
+        }
+    }
+}
+
+/// A stack's name in which `*` stands for anything within one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StackPattern {
+    organization: String,
+    project: String,
+    stack: String,
+}
+
+impl StackPattern {
+    /// Whether the pattern covers this stack.
+    pub fn matches(&self, stack: &StackName) -> bool {
+        self.organization == stack.organization.as_str()
+            && glob(&self.project, &stack.project)
+            && glob(&self.stack, &stack.stack)
+    }
+
+    /// The organization whose stacks it covers.
+    pub fn organization(&self) -> &str {
+        &self.organization
+    }
+}
+
+impl TryFrom<String> for StackPattern {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        let bad = || {
+            BadName(
+                "a stack pattern is organization/project/stack, where * stands for anything within project or stack"
+                    .to_owned(),
+            )
+        };
+        // A star can stand for any letter, so a pattern is good if the name that it makes with letters for its stars is.
+        text.replace('*', "x").parse::<StackName>().map_err(|_| bad())?;
+        let mut parts = text.split('/').map(str::to_owned);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(organization), Some(project), Some(stack)) if !organization.contains('*') => {
+                Ok(Self { organization, project, stack })
+            }
+            (Some(_), ..)
+                if text.starts_with(['*']) || text.split('/').next().is_some_and(|part| part.contains('*')) =>
+            {
+                Err(BadName("a stack pattern names one organization: * is for project and stack".to_owned()))
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl From<StackPattern> for String {
+    fn from(pattern: StackPattern) -> String {
+        format!("{}/{}/{}", pattern.organization, pattern.project, pattern.stack)
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any run of characters.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let last = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        let Some(at) = text.find(piece) else { return false };
+        text = &text[at + piece.len()..];
+    }
+    text.ends_with(last)
+}
+
+impl Gates {
+    /// The gate of a stack: the first that matches.
+    pub fn gate_of(&self, stack: &StackName) -> Option<&Gate> {
+        self.gates.iter().find(|gate| gate.stacks.iter().any(|pattern| pattern.matches(stack)))
+    }
+
+    /// The principals that the gates name, each once.
+    pub fn principals(&self) -> BTreeSet<&PrincipalName> {
+        self.gates.iter().map(|gate| &gate.principal).collect()
+    }
+
+    /// Reads the TOML form.
+    ///
+    /// # Errors
+    /// [`BadGates`] with the line, the key and the reason.
+    pub fn from_toml(text: &str) -> Result<Self, BadGates> {
+        let gates: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let key = line.and_then(|line| key_on_line(text, line));
+            BadGates { line, key, reason: error.message().to_owned() }
+        })?;
+        gates.checked()
+    }
+
+    /// Reads the JSON form, which has the same keys.
+    ///
+    /// # Errors
+    /// [`BadGates`] with the reason.
+    pub fn from_json(text: &str) -> Result<Self, BadGates> {
+        let gates: Self = serde_json::from_str(text).map_err(|error| BadGates {
+            line: None,
+            key: None,
+            reason: error.to_string(),
+        })?;
+        gates.checked()
+    }
+
+    fn checked(self) -> Result<Self, BadGates> {
+        if self.gates.len() > MAX_GATES {
+            let reason = format!("there are {} gates; {MAX_GATES} is the most", self.gates.len());
+            return Err(BadGates { line: None, key: Some("gate".to_owned()), reason });
+        }
+        Ok(self)
+    }
+}
+
+/// The key that a line of TOML sets, if it sets one.
+fn key_on_line(text: &str, line: usize) -> Option<String> {
+    let key = text.lines().nth(line.checked_sub(1)?)?.split_once('=')?.0.trim();
+    key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).then(|| key.to_owned())
+}
+
+/// A configuration of gates that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{reason}", .line.map(|line| format!("line {line}: ")).unwrap_or_default(), .key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
+pub struct BadGates {
+    /// The line, where it is known.
+    pub line: Option<usize>,
+    /// The key, where it is known.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A gate as it is written: what is left out gets its default.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Draft {
+    stacks: Vec<StackPattern>,
+    environment: EnvironmentName,
+    operations: Option<Vec<Operation>>,
+    #[serde(default)]
+    principal: PrincipalName,
+    runs_as: Option<RunsAs>,
+    access_duration: Option<Period>,
+    grant_expiration: Option<Period>,
+    pending_timeout: Option<Period>,
+    #[serde(default)]
+    self_approval: bool,
+    commit: Option<CommitRule>,
+    requesters: Option<Vec<Asker>>,
+}
+
+impl TryFrom<Draft> for Gate {
+    type Error = BadName;
+    fn try_from(draft: Draft) -> Result<Self, BadName> {
+        let period = |given: Option<Period>, default: &str| given.map_or_else(|| default.parse(), Ok);
+        if draft.stacks.is_empty() {
+            return Err(BadName("stacks: a gate covers at least one stack".to_owned()));
+        }
+        if let Some(pattern) =
+            draft.stacks.iter().find(|pattern| pattern.organization != draft.environment.organization.as_str())
+        {
+            return Err(BadName(format!(
+                "environment: {} is in another organization than the stacks {}",
+                draft.environment,
+                String::from(pattern.clone())
+            )));
+        }
+        let operations: BTreeSet<_> = draft.operations.unwrap_or_else(|| Operation::ALL.to_vec()).into_iter().collect();
+        if operations.is_empty() {
+            return Err(BadName("operations: a gate lets at least one operation be asked for".to_owned()));
+        }
+        if draft.requesters.as_ref().is_some_and(Vec::is_empty) {
+            return Err(BadName(
+                "requesters: an empty list lets nobody ask; leave the key out to let everyone who may".to_owned(),
+            ));
+        }
+        Ok(Self {
+            stacks: draft.stacks,
+            environment: draft.environment,
+            operations,
+            principal: draft.principal,
+            runs_as: draft.runs_as.unwrap_or(RunsAs::Caller),
+            access_duration: period(draft.access_duration, "1h")?,
+            grant_expiration: period(draft.grant_expiration, "1h")?,
+            pending_timeout: period(draft.pending_timeout, "72h")?,
+            self_approval: draft.self_approval,
+            commit: draft.commit.unwrap_or(CommitRule::Optional),
+            requesters: draft.requesters,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[[gate]]
+stacks = ["acme/*/prod", "acme/web-*/eu-*-1"]
+environment = "acme/credentials/prod"
+"#;
+
+    fn bad(change: &str) -> String {
+        Gates::from_toml(&format!("{GOOD}{change}\n")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_json_is_the_same() {
+        let gates = Gates::from_toml(GOOD).unwrap();
+        let gate = &gates.gates[0];
+        assert!(!gates.hold && !gate.self_approval);
+        assert_eq!(gate.operations.len(), 4);
+        assert_eq!(
+            (gate.access_duration.to_string(), gate.pending_timeout.to_string(), gate.principal.as_str()),
+            ("1h".to_owned(), "72h".to_owned(), "default")
+        );
+        assert_eq!(Gates::from_json(&serde_json::to_string(&gates).unwrap()).unwrap(), gates);
+    }
+
+    #[test]
+    fn a_star_stands_for_anything_within_one_part() {
+        let gates = Gates::from_toml(GOOD).unwrap();
+        let covers = |stack: &str| gates.gate_of(&stack.parse().unwrap()).is_some();
+        assert!(covers("acme/web/prod") && covers("acme/web-a/eu-x-1") && covers("acme/web-/eu--1"));
+        assert!(!covers("acme/web/staging") && !covers("other/web/prod") && !covers("acme/web-a/eu-1"));
+    }
+
+    #[test]
+    fn the_first_gate_that_matches_counts() {
+        let text =
+            format!("{GOOD}\n[[gate]]\nstacks = [\"acme/web/prod\"]\nenvironment = \"acme/credentials/other\"\n");
+        let gates = Gates::from_toml(&text).unwrap();
+        assert_eq!(gates.gate_of(&"acme/web/prod".parse().unwrap()).unwrap().environment.name, "prod");
+    }
+
+    #[test]
+    fn a_bad_key_is_refused_with_line_key_and_reason() {
+        assert_eq!(
+            bad("self-aproval = true").split(", expected").next().unwrap(),
+            "line 5: self-aproval: unknown field `self-aproval`"
+        );
+        assert!(bad("access-duration = \"1w\"").starts_with("line 5: access-duration: a duration is a whole number"));
+        assert!(bad("principal = \"Big\"").starts_with("line 5: principal: a principal is a name"));
+        assert!(bad("operations = [\"detect-drift\"]").starts_with("line 5: operations: unknown variant"));
+        assert!(bad("requesters = []").contains("requesters: an empty list lets nobody ask"));
+    }
+
+    #[test]
+    fn patterns_have_three_parts_and_one_organization() {
+        for (stacks, reason) in [
+            ("acme/prod", "organization/project/stack"),
+            ("*/web/prod", "one organization"),
+            ("acme/../prod", "organization/project/stack"),
+            ("other/web/prod", "another organization"),
+        ] {
+            let text = format!("[[gate]]\nstacks = [\"{stacks}\"]\nenvironment = \"acme/credentials/prod\"\n");
+            let said = Gates::from_toml(&text).unwrap_err().to_string();
+            assert!(said.contains(reason) && said.starts_with("line "), "{said}");
+        }
+    }
+}
