@@ -11,7 +11,7 @@ use ulid::Ulid;
 
 use crate::event::{Actor, Entry, Event};
 use crate::names::RequestId;
-use crate::request::{Request, State, Status};
+use crate::request::{Request, State};
 use crate::transition::{self, Illegal};
 
 /// The `prevhash` of a first event.

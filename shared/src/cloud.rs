@@ -235,6 +235,8 @@ pub struct Listed {
     pub requested_by: Login,
     /// Pulumi Cloud's word for its operation.
     pub operation: String,
+    /// When it was created; `None` where the answer's text for it can't be read (its format is not specified).
+    pub created: Option<Timestamp>,
 }
 
 /// One page of a stack's deployments, newest first.

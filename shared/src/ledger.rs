@@ -25,6 +25,9 @@ pub enum LedgerError {
     /// An item that makes no sense: nobody but a person can mend it.
     #[error("the store holds an item that makes no sense: {0}")]
     Broken(String),
+    /// A page's end that no page of this listing had: whoever sent it made it up.
+    #[error("no page ends there")]
+    BadCursor,
 }
 
 /// The right to work on one request, for a time. Made by [`Ledger::begin`] only.

@@ -4,15 +4,26 @@
 //! Nothing in here knows HTTP, DynamoDB, Lambda, the clock or the environment: they come in as arguments, behind [`ledger::Ledger`],
 //! [`cloud::PulumiCloud`] and [`host::Host`].
 
+pub mod answer;
+pub mod asking;
 pub mod blocker;
 pub mod chain;
 pub mod cloud;
+pub mod decide;
 pub mod doorbell;
 pub mod event;
+pub mod facts;
 pub mod gate;
 pub mod host;
 pub mod ledger;
+pub mod look;
+pub mod mark;
 pub mod names;
+mod observe;
 pub mod period;
 pub mod request;
+pub mod sweep;
+#[cfg(test)]
+mod testing;
 pub mod transition;
+pub mod verdict;

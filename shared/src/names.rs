@@ -452,10 +452,14 @@ mod tests {
 
     #[test]
     fn a_request_id_has_one_spelling() {
-        let id = RequestId::new(ulid::Ulid::from_parts(1, 2));
+        let id = RequestId::new(ulid::Ulid::from_parts(1, 0xABCD_EF01_2345));
         assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
-        for bad in [id.to_string().to_lowercase(), id.to_string()[4..].to_owned(), "req_".to_owned(), format!("{id}0")]
-        {
+        for bad in [
+            format!("req_{}", id.ulid().to_string().to_lowercase()),
+            id.to_string()[4..].to_owned(),
+            "req_".to_owned(),
+            format!("{id}0"),
+        ] {
             assert!(bad.parse::<RequestId>().is_err(), "{bad:?}");
         }
     }

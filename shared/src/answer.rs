@@ -1,0 +1,89 @@
+//! Answering the doorbell: whom does a delivery concern?
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use crate::cloud::PulumiCloud;
+use crate::doorbell::Pointers;
+use crate::host::Host;
+use crate::ledger::{Cause, Ledger, LedgerError, Loaded};
+use crate::look::Gatekeeper;
+use crate::names::RequestId;
+use crate::request::Worker;
+
+/// The most open requests that a delivery which points nowhere rings; the sweep comes to the others.
+pub const MAX_RUNG: usize = 200;
+/// How often such a delivery rings what is open in an organization, at most, in seconds.
+pub const VAGUE_EVERY_SECONDS: i64 = 10;
+
+impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
+    /// Looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization.
+    ///
+    /// # Errors
+    /// If the ledger fails; the delivery has to be answered again.
+    pub async fn answer(&self, pointers: &Pointers) -> Result<(), LedgerError> {
+        let mut found = BTreeSet::new();
+        if let Some(organization) = &pointers.organization {
+            for id in &pointers.change_requests {
+                found.extend(self.ledger.pointed(organization, id).await?);
+            }
+        }
+        for stack in &pointers.stacks {
+            found.extend(self.ledger.line(stack).await?.waiting.into_iter().map(|other| other.id));
+        }
+        // Environments are what approvals are about; where a change request told already, they tell nothing more.
+        if found.is_empty() && !pointers.environments.is_empty() {
+            let concerned = |loaded: &Loaded| {
+                let status = &loaded.request.status;
+                pointers.environments.contains(&loaded.request.ask.gate.environment)
+                    || status.change_requests.iter().any(|one| pointers.environments.contains(&one.environment))
+            };
+            for loaded in self.open_requests().await?.into_iter().filter(concerned) {
+                found.insert(loaded.request.ask.id);
+            }
+        }
+        if found.is_empty() && (pointers.is_vague() || !pointers.change_requests.is_empty()) {
+            return self.ring_all(pointers).await;
+        }
+        for id in found {
+            self.ring_one(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn ring_one(&self, id: RequestId) -> Result<(), LedgerError> {
+        let Some(loaded) = self.ledger.load(id).await? else { return Ok(()) };
+        match loaded.request.status.state.worker() {
+            Some(Worker::Apply) => self.look(Worker::Apply, id, Cause::Ring).await,
+            Some(Worker::Deploy) => self.ledger.ring(id, Worker::Deploy, self.host.ulid()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn ring_all(&self, pointers: &Pointers) -> Result<(), LedgerError> {
+        let now = self.host.now();
+        let until = now.saturating_add(SignedDuration::from_secs(VAGUE_EVERY_SECONDS)).unwrap_or(now);
+        let whose = pointers.organization.as_ref().map_or("all", |organization| organization.as_str());
+        if !self.ledger.once(&format!("vague-{whose}"), now, until).await? {
+            return Ok(());
+        }
+        for loaded in self.open_requests().await? {
+            let (ask, status) = (&loaded.request.ask, &loaded.request.status);
+            let theirs =
+                pointers.organization.as_ref().is_none_or(|organization| *organization == ask.stack.organization);
+            if let (true, Some(worker)) = (theirs, status.state.worker()) {
+                self.ledger.ring(ask.id, worker, self.host.ulid()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_requests(&self) -> Result<Vec<Loaded>, LedgerError> {
+        let mut open = Vec::new();
+        for id in self.ledger.open(MAX_RUNG).await? {
+            open.extend(self.ledger.load(id).await?);
+        }
+        Ok(open)
+    }
+}

@@ -1,0 +1,302 @@
+//! From `pending_approval` to `granted`: approvals are awaited and applied late, all at once and one request of a stack at a time.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Known, Next, Record, Rest, ask, checks, fail, stop};
+use crate::blocker::{Blocker, BlockerKind};
+use crate::cloud::ChangeRequestNow;
+use crate::event::{Actor, Event, Seen};
+use crate::facts::{Act, Look};
+use crate::ledger::LineChange;
+use crate::names::Login;
+use crate::request::{ChangeRequest, ChangeRequestStatus, Grant, Outcome, State};
+use crate::verdict::{self, Verdict};
+
+/// A change request: as recorded, as seen, and how it stands.
+struct One<'a> {
+    recorded: &'a ChangeRequest,
+    now: &'a ChangeRequestNow,
+    verdict: Verdict,
+}
+
+impl One<'_> {
+    fn is_applied(&self) -> bool {
+        self.now.status == ChangeRequestStatus::Applied
+    }
+}
+
+/// Awaits the approvals, and applies when their moment has come.
+pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
+    if let Err(outcome) = checks::gate(known) {
+        return fail(known, outcome);
+    }
+    let all = match look_at_all(known) {
+        Ok(all) => all,
+        Err(next) => return next,
+    };
+    if let Some(next) =
+        applied_elsewhere(known, &all).or_else(|| late(known)).or_else(|| approvals_changed(known, &all))
+    {
+        return next;
+    }
+    let seen = || all.iter().map(|one| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() }).collect();
+    match (known.request.status.state, all.iter().all(|one| one.verdict.enough)) {
+        (State::PendingApproval, true) => Next::record(Event::Approved { change_requests: seen() }, Actor::SIGNOFF),
+        (State::Approved, false) if !known.request.status.is_any_applied() => Next::Record(Record {
+            event: Box::new(Event::Unapproved { change_requests: seen() }),
+            actor: Actor::SIGNOFF,
+            line: LineChange::ReleaseTurn,
+        }),
+        (_, true) => apply(known, &all),
+        (_, false) => {
+            let waiting = all.iter().filter_map(|one| one.verdict.blocker.clone()).collect();
+            Next::Rest(Rest { waiting, until: None })
+        }
+    }
+}
+
+/// Sees every change request, and that each is what was submitted.
+fn look_at_all<'a>(known: &Known<'a>) -> Result<Vec<One<'a>>, Next> {
+    let status = &known.request.status;
+    let Some(principal) = &status.principal else { return Err(Next::Rest(Rest::default())) };
+    let mut all = Vec::new();
+    for recorded in &status.change_requests {
+        match known.facts.change_requests.get(&recorded.id) {
+            None => return Err(Next::Look(Look::ChangeRequest(recorded.id.clone()))),
+            Some(None) => return Err(ask::gone(known, recorded)),
+            Some(Some(now)) => {
+                let verdict = verdict::judge(&known.request.ask, recorded, principal, now);
+                all.push(One { recorded, now, verdict });
+            }
+        }
+    }
+    for one in &all {
+        if one.now.status == ChangeRequestStatus::Closed {
+            return Err(rejected(known, one.recorded));
+        }
+        if let Some(what) = checks::edited(known, one.recorded, one.now) {
+            return Err(checks::fail_as_edited(known, one.recorded, &what));
+        }
+    }
+    if all.is_empty() { Err(Next::Rest(Rest::default())) } else { Ok(all) }
+}
+
+/// The end of a request of which somebody closed a change request.
+pub(super) fn rejected(known: &Known<'_>, one: &ChangeRequest) -> Next {
+    let place = one.environment.qualified();
+    let Some(closer) = known.facts.closed_by.get(&one.id) else {
+        return Next::Look(Look::WhoClosed(one.id.clone()));
+    };
+    let (who, said, actor) = match closer {
+        Some((login, comment)) => (
+            login.to_string(),
+            comment.as_ref().map(|text| format!(": {text}")).unwrap_or_default(),
+            Actor::Login(login.clone()),
+        ),
+        None => ("Somebody".to_owned(), String::new(), Actor::SIGNOFF),
+    };
+    let outcome = Outcome::new(
+        "rejected",
+        format!("{who} closed the change request of {place}{said}. Settle it with them, and ask again."),
+    );
+    stop(known, State::Rejected, outcome, actor)
+}
+
+/// Records what was applied, whoever did it; if it was not with enough approvals that count, that is the end.
+fn applied_elsewhere(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
+    for one in all.iter().filter(|one| one.is_applied()) {
+        if !one.verdict.enough {
+            let why = one.verdict.blocker.as_ref().map_or("", |blocker| &blocker.detail);
+            let message = format!(
+                "The change request {} was applied without enough approvals that count ({why}). Nothing is deployed. Ask again.",
+                one.recorded.id
+            );
+            return Some(fail(known, Outcome::new("applied-without-approvals", message)));
+        }
+        if one.recorded.applied_at.is_some() {
+            continue;
+        }
+        let Some(applied_at) = known.facts.applied_at.get(&one.recorded.id) else {
+            return Some(Next::Look(Look::WhenApplied(one.recorded.id.clone())));
+        };
+        if all.len() == 1 && known.facts.turn == Some(true) {
+            return Some(granted(known, all, *applied_at));
+        }
+        let change_request = Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() };
+        return Some(Next::record(Event::Applied { change_request, applied_at: *applied_at }, Actor::SIGNOFF));
+    }
+    None
+}
+
+/// Too late: not approved in time, or the first grant runs out before the rest is applied.
+fn late(known: &Known<'_>) -> Option<Next> {
+    let (ask, status) = (&known.request.ask, &known.request.status);
+    let outcome = match status.first_applied_at() {
+        Some(first) => {
+            let until = first.saturating_add(ask.grant_expiration.duration()).unwrap_or(first);
+            let message = "It was applied in part, and the rest could not be applied before the first grant ran out. Nothing is deployed. Ask again.";
+            (known.now >= until).then(|| Outcome::new("not-applied-in-time", message))?
+        }
+        None if known.now < ask.expires_at() => return None,
+        None if status.state == State::Approved => {
+            let message = format!(
+                "It was approved, but its moment did not come within {}. Ask again; `blockers` said what it waited for.",
+                ask.pending_timeout
+            );
+            Outcome::new("not-deployed-in-time", message)
+        }
+        None => Outcome::new(
+            "not-approved-in-time",
+            format!(
+                "There were not enough approvals that count within {}. Ask again, and tell the reviewers.",
+                ask.pending_timeout
+            ),
+        ),
+    };
+    Some(stop(known, State::Expired, outcome, Actor::SIGNOFF))
+}
+
+/// Records approvals that came or went, one person at a time; the one that makes it enough is recorded with the approval itself.
+fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
+    let mut changes = Vec::new();
+    for one in all {
+        let people = |approvals: &[crate::request::Approvals]| -> BTreeSet<Login> {
+            approvals.iter().flat_map(|ruleset| ruleset.approvers.iter().cloned()).collect()
+        };
+        let (before, after) = (people(&one.recorded.approvals), people(&one.verdict.seen.approvals));
+        changes.extend(after.difference(&before).map(|who| (one, who.clone(), true)));
+        changes.extend(before.difference(&after).map(|who| (one, who.clone(), false)));
+    }
+    let (one, who, came) = changes.first()?;
+    let status = &known.request.status;
+    let enough = all.iter().all(|one| one.verdict.enough);
+    let seen = |one: &One<'_>| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() };
+    let actor = Actor::Login(who.clone());
+    if changes.len() == 1 && status.state == State::PendingApproval && enough && *came {
+        return Some(Next::record(Event::Approved { change_requests: all.iter().map(seen).collect() }, actor));
+    }
+    if changes.len() == 1 && status.state == State::Approved && !enough && !*came && !status.is_any_applied() {
+        let event = Event::Unapproved { change_requests: all.iter().map(seen).collect() };
+        return Some(Next::Record(Record { event: Box::new(event), actor, line: LineChange::ReleaseTurn }));
+    }
+    // Only this person's approval is recorded now; the others' are next.
+    let mut change_request = seen(one);
+    for ruleset in &mut change_request.approvals {
+        let before: Vec<Login> = one
+            .recorded
+            .approvals
+            .iter()
+            .filter(|known| known.ruleset == ruleset.ruleset)
+            .flat_map(|known| known.approvers.clone())
+            .collect();
+        let keep = |login: &Login| login == who || before.contains(login);
+        ruleset.approvers.retain(keep);
+        ruleset.counted.retain(keep);
+        let still: Vec<_> =
+            before.iter().filter(|login| *login != who && !ruleset.approvers.contains(login)).cloned().collect();
+        ruleset.approvers.extend(still);
+    }
+    let event =
+        if *came { Event::ApprovalSeen { change_request } } else { Event::ApprovalWithdrawn { change_request } };
+    Some(Next::record(event, actor))
+}
+
+/// Approved: applies when nothing is in the way.
+fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
+    let gate = match checks::gate(known) {
+        Ok(gate) => gate,
+        Err(outcome) => return fail(known, outcome),
+    };
+    if known.facts.gates.hold {
+        return Next::wait(Blocker::new(
+            BlockerKind::Hold,
+            "the operator holds all gates: nothing is applied or deployed until hold is switched off",
+        ));
+    }
+    if let Some(next) = earlier(known).or_else(|| checks::unmet(known, gate)).or_else(|| busy(known)) {
+        return next;
+    }
+    match known.facts.turn {
+        None => return Next::Act(Act::ClaimTurn),
+        Some(false) => {
+            return Next::wait(Blocker::new(
+                BlockerKind::EarlierRequest,
+                format!("another request has the turn on {}", known.request.ask.stack),
+            ));
+        }
+        Some(true) => {}
+    }
+    for one in all.iter().filter(|one| !one.is_applied()) {
+        let ask = &known.request.ask;
+        match known.facts.durations.get(&one.recorded.id) {
+            None => return Next::Look(Look::Durations(one.recorded.id.clone())),
+            Some(now) if *now != (ask.access_duration.seconds(), ask.grant_expiration.seconds()) => {
+                return checks::fail_as_edited(known, one.recorded, "how long it lets the principal in");
+            }
+            Some(_) => {}
+        }
+    }
+    let Some(one) = all.iter().find(|one| !one.is_applied()) else { return granted(known, all, known.now) };
+    let act = Act::Apply(one.recorded.id.clone());
+    match known.facts.refused.get(&act) {
+        Some(why) => Next::wait(Blocker::new(
+            BlockerKind::PulumiCloud,
+            format!(
+                "{}: Pulumi Cloud does not apply the change request ({why}); it is tried again",
+                one.recorded.environment.qualified()
+            ),
+        )),
+        None if known.facts.has_tried(&act) => Next::wait(Blocker::new(
+            BlockerKind::PulumiCloud,
+            format!(
+                "{}: Pulumi Cloud did not apply the change request yet; it is tried again",
+                one.recorded.environment.qualified()
+            ),
+        )),
+        None => Next::Act(act),
+    }
+}
+
+/// Every change request is applied: the earliest apply starts the clock.
+fn granted(known: &Known<'_>, all: &[One<'_>], latest: Timestamp) -> Next {
+    let applied_at = known.request.status.first_applied_at().map_or(latest, |first| first.min(latest));
+    let expires_at = applied_at.saturating_add(known.request.ask.grant_expiration.duration()).unwrap_or(applied_at);
+    let change_requests = all.iter().map(|one| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() }).collect();
+    Next::record(Event::Granted { change_requests, grant: Grant { applied_at, expires_at } }, Actor::SIGNOFF)
+}
+
+/// Other requests of the stack that go first: approved ones that were asked for earlier, and whichever is granted or deploying.
+fn earlier(known: &Known<'_>) -> Option<Next> {
+    let Some(line) = &known.facts.line else { return Some(Next::Look(Look::Line)) };
+    let ask = &known.request.ask;
+    let first = line.iter().find(|(other, state)| match state {
+        State::Approved => other.position < ask.position,
+        State::Granted | State::Deploying => true,
+        _ => false,
+    })?;
+    let (other, state) = first;
+    let detail = format!("{} goes first on {}: it is {state}", other.id, ask.stack);
+    Some(Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail)))
+}
+
+/// The stack has deployments paused, running or queued. Once something is applied there is no way back, so then it does not matter.
+fn busy(known: &Known<'_>) -> Option<Next> {
+    let stack = &known.request.ask.stack;
+    if known.request.status.is_any_applied() || known.facts.tried.iter().any(|act| matches!(act, Act::Apply(_))) {
+        return None;
+    }
+    let Some(activity) = &known.facts.activity else { return Some(Next::Look(Look::Activity)) };
+    if activity.paused {
+        let detail = format!("deployments of {stack} are paused; resume them at Pulumi Cloud");
+        return Some(Next::wait(Blocker::new(BlockerKind::StackPaused, detail)));
+    }
+    let running = activity.busy.first()?;
+    let detail = format!(
+        "deployment {} of {stack} is {}; it goes on when that is over",
+        running.version,
+        running.status.as_str()
+    );
+    Some(Next::wait(Blocker::new(BlockerKind::StackBusy, detail)))
+}

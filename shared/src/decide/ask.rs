@@ -1,0 +1,135 @@
+//! From `requested` to `pending_approval`: the open requests are created and submitted, so that reviewers see them.
+
+use super::{Known, Next, Rest, checks, closing, fail, stop};
+use crate::event::{Actor, Event, Opened};
+use crate::facts::{Act, Look};
+use crate::ledger::Creation;
+use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, State};
+use crate::verdict;
+
+/// Takes a request up.
+pub(super) fn take_up(known: &Known<'_>) -> Next {
+    let gate = match checks::gate(known) {
+        Ok(gate) => gate,
+        Err(outcome) => return fail(known, outcome),
+    };
+    if known.now >= known.request.ask.expires_at() {
+        return stop(known, State::Expired, not_asked_in_time(known), Actor::SIGNOFF);
+    }
+    if !known.request.status.change_requests.is_empty() {
+        return submit(known);
+    }
+    if let Some(next) = closing::leftovers_of_creation(known).or_else(|| checks::unmet(known, gate)) {
+        return next;
+    }
+    open(known)
+}
+
+fn not_asked_in_time(known: &Known<'_>) -> Outcome {
+    let message =
+        format!("Its open requests could not be submitted within {}. Ask again.", known.request.ask.pending_timeout);
+    Outcome::new("not-approved-in-time", message)
+}
+
+/// Creates the open requests, under the lock that tells whose a draft without a mark is.
+fn open(known: &Known<'_>) -> Next {
+    let environment = &known.request.ask.gate.environment;
+    if let Some(created) = &known.facts.opened {
+        let (Some(principal), Some(Ok(settings))) = (&known.facts.identity, &known.facts.settings) else {
+            return Next::Look(Look::Identity);
+        };
+        let opened = created.iter().map(|one| Opened {
+            id: one.id.clone(),
+            environment: one.environment.clone(),
+            revision: one.revision,
+        });
+        let event = Event::Opened {
+            principal: principal.clone(),
+            settings: settings.fingerprint.clone(),
+            change_requests: opened.collect(),
+        };
+        return Next::record(event, Actor::SIGNOFF);
+    }
+    if let Some(why) = known.facts.refused.get(&Act::RequestOpen) {
+        return fail(
+            known,
+            Outcome::new(
+                "open-refused",
+                format!(
+                    "Pulumi Cloud refused to open a request for {environment}: {why}. See that the environment exists, that its opens are gated, and that the principal may open it; then ask again."
+                ),
+            ),
+        );
+    }
+    match known.facts.creation {
+        None => Next::Act(Act::LockCreation),
+        Some(Creation::Theirs(_)) => Next::Rest(Rest::default()),
+        Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => Next::Rest(Rest::default()),
+        Some(Creation::Ours) => Next::Act(Act::RequestOpen),
+    }
+}
+
+/// Submits each draft, sees that it is what it should be, and records that all of them are.
+fn submit(known: &Known<'_>) -> Next {
+    let status = &known.request.status;
+    let Some(principal) = &status.principal else { return Next::Rest(Rest::default()) };
+    if !status.change_requests.iter().any(|one| one.environment == known.request.ask.gate.environment) {
+        return fail(
+            known,
+            Outcome::new(
+                "not-gated",
+                format!(
+                    "Opens of {} itself are not gated, only those of environments that it imports. Switch an Open ruleset on there, and ask again.",
+                    known.request.ask.gate.environment
+                ),
+            ),
+        );
+    }
+    let mut seen = Vec::new();
+    for one in &status.change_requests {
+        let act = Act::Submit(one.id.clone());
+        match known.facts.change_requests.get(&one.id) {
+            // Fresh from its creation: a draft for sure, and a look at it would tell nothing.
+            None if known.facts.opened.is_some() && !known.facts.has_tried(&act) => return Next::Act(act),
+            None => return Next::Look(Look::ChangeRequest(one.id.clone())),
+            Some(None) => return gone(known, one),
+            Some(Some(now)) if now.status == ChangeRequestStatus::Draft => {
+                if let Some(what) = checks::foreign(known, one, now) {
+                    return checks::fail_as_edited(known, one, &what);
+                }
+                if let Some(why) = known.facts.refused.get(&act) {
+                    return fail(
+                        known,
+                        Outcome::new(
+                            "submit-refused",
+                            format!(
+                                "Pulumi Cloud refused to submit the change request of {}: {why}. See what the principal may do there, and ask again.",
+                                one.environment
+                            ),
+                        ),
+                    );
+                }
+                return if known.facts.has_tried(&act) { Next::Rest(Rest::default()) } else { Next::Act(act) };
+            }
+            Some(Some(now)) if now.status == ChangeRequestStatus::Closed => {
+                return super::approval::rejected(known, one);
+            }
+            Some(Some(now)) => {
+                if let Some(what) = checks::edited(known, one, now) {
+                    return checks::fail_as_edited(known, one, &what);
+                }
+                seen.push(verdict::judge(&known.request.ask, one, principal, now).seen);
+            }
+        }
+    }
+    Next::record(Event::Submitted { change_requests: seen }, Actor::SIGNOFF)
+}
+
+/// The end of a request whose change request is not there any more.
+pub(super) fn gone(known: &Known<'_>, one: &ChangeRequest) -> Next {
+    let message = format!(
+        "The change request {} of {} is gone, perhaps with its environment. Ask again.",
+        one.id, one.environment
+    );
+    fail(known, Outcome::new("change-request-gone", message))
+}

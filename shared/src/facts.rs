@@ -1,0 +1,129 @@
+//! What one look has seen so far. Nothing in here outlives the look: the next one sees for itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::cloud::{ChangeRequestNow, DeploymentNow, DeploymentStatus, Listed, NewChangeRequest, Ruleset, Settings};
+use crate::gate::Gates;
+use crate::ledger::{Creation, InLine};
+use crate::names::{Login, RequestId};
+use crate::request::{Deployment, State};
+
+/// What was seen; what was not looked at yet is `None` or absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The gates, as configured now.
+    pub gates: Gates,
+    /// Whose the principal's token is now.
+    pub identity: Option<Login>,
+    /// The stack's deployment settings, or why there are none.
+    pub settings: Option<Result<Settings, String>>,
+    /// The rulesets of the gate's environment, or why they can't be had.
+    pub rulesets: Option<Result<Vec<Ruleset>, String>>,
+    /// The change requests that were looked at since they were last acted on; `None`: there is no such one.
+    pub change_requests: BTreeMap<String, Option<ChangeRequestNow>>,
+    /// The durations that open requests ask for, in seconds: access, then grant expiration.
+    pub durations: BTreeMap<String, (i64, i64)>,
+    /// Who closed change requests, and with what words.
+    pub closed_by: BTreeMap<String, Option<(Login, Option<String>)>>,
+    /// When change requests were applied, at the earliest that can be known.
+    pub applied_at: BTreeMap<String, Timestamp>,
+    /// The principal's drafts that carry no mark and were created since the creation began.
+    pub drafts: Option<Vec<String>>,
+    /// The other open requests of the stack, with their states.
+    pub line: Option<Vec<(InLine, State)>>,
+    /// What goes on at the stack.
+    pub activity: Option<Activity>,
+    /// The request's own deployment; `Some(None)`: there is no such one.
+    pub deployment: Option<Option<DeploymentStatus>>,
+    /// Whether this request has the lock under which open requests are created.
+    pub creation: Option<Creation>,
+    /// Whether this request has the stack's turn.
+    pub turn: Option<bool>,
+    /// What the open request created.
+    pub opened: Option<Vec<NewChangeRequest>>,
+    /// The deployment that was created.
+    pub deployed: Option<Deployment>,
+    /// What was tried in this look, so that it is not tried twice.
+    pub tried: BTreeSet<Act>,
+    /// What Pulumi Cloud refused for good, with its reason.
+    pub refused: BTreeMap<Act, String>,
+}
+
+/// A stack's deployments, as far as they matter to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Whether deployments of the stack are paused.
+    pub paused: bool,
+    /// Those that are not over.
+    pub busy: Vec<Listed>,
+    /// Those of the principal, with this operation and made since the request was, that carry its mark.
+    pub marked: Vec<DeploymentNow>,
+    /// The request's own one, if the list names it.
+    pub own: Option<DeploymentStatus>,
+    /// The highest version of them all.
+    pub latest: i64,
+}
+
+/// Something to look at. All of them are calls that change nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// Whose the principal's token is.
+    Identity,
+    /// The stack's deployment settings.
+    Settings,
+    /// The rulesets of the gate's environment.
+    Rulesets,
+    /// A change request.
+    ChangeRequest(String),
+    /// The durations that an open request asks for.
+    Durations(String),
+    /// Who closed a change request.
+    WhoClosed(String),
+    /// When a change request was applied by somebody else.
+    WhenApplied(String),
+    /// What a creation left behind that nobody recorded.
+    Drafts,
+    /// The other open requests of the stack (in the ledger).
+    Line,
+    /// The stack's deployments, and those among them that carry the mark.
+    Activity,
+    /// The request's own deployment.
+    Deployment,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Act {
+    /// Take the lock under which open requests are created (in the ledger).
+    LockCreation,
+    /// Create the open requests.
+    RequestOpen,
+    /// Forget a creation of which nothing is left (in the ledger).
+    ForgetOpening,
+    /// Submit a change request.
+    Submit(String),
+    /// Close a change request.
+    Close(String),
+    /// Take the stack's turn (in the ledger).
+    ClaimTurn,
+    /// Apply a change request.
+    Apply(String),
+    /// Create the deployment.
+    Deploy,
+    /// Cancel the request's own deployment, or a second one of this id.
+    CancelDeployment(String),
+}
+
+impl Facts {
+    /// Whether the look has tried this.
+    pub fn has_tried(&self, act: &Act) -> bool {
+        self.tried.contains(act)
+    }
+
+    /// The state of another open request of the stack.
+    pub fn state_of(&self, id: RequestId) -> Option<State> {
+        self.line.iter().flatten().find(|(other, _)| other.id == id).map(|(_, state)| *state)
+    }
+}

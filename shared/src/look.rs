@@ -1,0 +1,534 @@
+//! One look at one request: load → observe → decide → record → act → record, until there is nothing more to do for now.
+//!
+//! A look never sleeps and never tries the same call twice: what has to wait becomes a `due` time. It works under a lease, and sends nothing when
+//! its own time is up, so that no call outlives the lease.
+
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use crate::blocker::{Blocker, BlockerKind};
+use crate::chain;
+use crate::cloud::{CloudError, NewDeployment, PulumiCloud};
+use crate::decide::{Known, Next, Record, Rest, decide};
+use crate::event::{Actor, Entry, Event};
+use crate::facts::{Act, Facts, Look};
+use crate::host::Host;
+use crate::ledger::{Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, Lost};
+use crate::mark;
+use crate::names::RequestId;
+use crate::observe;
+use crate::request::{Outcome, Request, State, Worker};
+
+/// The most steps of one look. More would be a loop that goes nowhere; a request with twenty change requests needs about a hundred and fifty.
+const MAX_STEPS: u32 = 500;
+/// How long Pulumi Cloud is left alone after a 429 without `Retry-After`, in seconds. Limits are said to be counted over about five minutes.
+const RATE_LIMIT_PAUSE_SECONDS: i64 = 120;
+/// The longest pause after answers that could not be used, in seconds.
+const MAX_PAUSE_SECONDS: i64 = 300;
+/// For how long a refused token is waited for, in hours.
+pub const TOKEN_HOURS: i64 = 24;
+
+/// How long things take, on one machine or on Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// The time between two sweeps.
+    pub sweep: SignedDuration,
+    /// How long after a call whose answer never came its effect may still show.
+    pub settle: SignedDuration,
+    /// How long one look may send calls.
+    pub budget: Duration,
+    /// The longest that one call takes.
+    pub call: Duration,
+}
+
+impl Timing {
+    /// The lease of a look: it outlasts its last call.
+    fn lease(&self) -> SignedDuration {
+        let seconds = (self.budget + self.call * 2).as_secs();
+        SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(60) + 1)
+    }
+}
+
+/// What the workers share.
+#[derive(Debug, Clone)]
+pub struct Gatekeeper<L, P, H> {
+    /// The ledger.
+    pub ledger: L,
+    /// Pulumi Cloud.
+    pub cloud: P,
+    /// The machine.
+    pub host: H,
+    /// The installation's name, as it stands in marks.
+    pub installation: String,
+    /// Where people find a request: its URL without the id; in descriptions. `None`: nowhere.
+    pub link: Option<String>,
+    /// How long things take.
+    pub timing: Timing,
+}
+
+/// One look in progress.
+struct Looking<'a, L, P, H> {
+    keeper: &'a Gatekeeper<L, P, H>,
+    worker: Worker,
+    lease: Lease,
+    loaded: Loaded,
+    facts: Facts,
+    began: Duration,
+}
+
+/// Why a look stops early.
+enum Stop {
+    Rest(Rest),
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Stop {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
+    /// Looks at a request as one of the workers, and takes it as far as it goes for now.
+    ///
+    /// # Errors
+    /// If the ledger could not be read or written; the caller has to come again. Troubles with Pulumi Cloud are no errors: the request waits.
+    pub async fn look(&self, worker: Worker, id: RequestId, cause: Cause) -> Result<(), LedgerError> {
+        let began = self.host.uptime();
+        let now = self.host.now();
+        let until = later(now, self.timing.lease());
+        let (loaded, lease) = match self.ledger.begin(id, self.host.ulid(), now, until, cause).await? {
+            Begin::Held(loaded, lease) => (*loaded, lease),
+            Begin::Busy | Begin::Quiet | Begin::Gone => return Ok(()),
+        };
+        let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began };
+        loop {
+            let rest = match looking.run().await {
+                Ok(rest) | Err(Stop::Rest(rest)) => rest,
+                // Somebody else was first: what is known here is stale. The lease goes back, and the next look comes soon.
+                Err(Stop::Ledger(LedgerError::Conflict)) => Rest { waiting: Vec::new(), until: Some(self.host.now()) },
+                Err(Stop::Ledger(error)) => return Err(error),
+            };
+            if !looking.rest(rest).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
+    fn now(&self) -> Timestamp {
+        self.keeper.host.now()
+    }
+
+    fn request(&self) -> &Request {
+        &self.loaded.request
+    }
+
+    async fn run(&mut self) -> Result<Rest, Stop> {
+        if self.request().status.state.worker() != Some(self.worker) {
+            return Ok(Rest::default());
+        }
+        if let Some(retry_at) = self.loaded.work.note.retry_at.filter(|at| self.now() < *at) {
+            return Ok(Rest { waiting: self.loaded.work.note.waiting.clone(), until: Some(retry_at) });
+        }
+        self.facts.gates = self.keeper.ledger.gates().await?;
+        for _ in 0..MAX_STEPS {
+            let known = Known {
+                request: &self.loaded.request,
+                work: &self.loaded.work,
+                facts: &self.facts,
+                installation: &self.keeper.installation,
+                now: self.now(),
+            };
+            match decide(self.worker, &known) {
+                Next::Rest(rest) => return Ok(rest),
+                Next::Record(record) => self.record(record).await?,
+                Next::Look(look) => {
+                    self.in_time()?;
+                    if let Err(error) = observe::look(self.keeper, &self.loaded, &mut self.facts, &look).await? {
+                        return self.trouble(&error).await;
+                    }
+                    self.answered(&look);
+                }
+                Next::Act(act) => {
+                    self.in_time()?;
+                    self.facts.tried.insert(act.clone());
+                    if let Err(error) = self.act(act.clone()).await? {
+                        match error {
+                            CloudError::NotFound(why) | CloudError::Refused { message: why, .. } => {
+                                self.facts.refused.insert(act, why);
+                            }
+                            // What it conflicts with is seen by reading it again.
+                            CloudError::Conflict(_) => {}
+                            error => return self.trouble(&error).await,
+                        }
+                    }
+                }
+            }
+        }
+        tracing::error!(request = %self.request().ask.id, "a look did not come to rest");
+        Ok(Rest::default())
+    }
+
+    /// Whether there is time left to send something; measured on the clock that only goes forward.
+    fn in_time(&self) -> Result<(), Stop> {
+        let used = self.keeper.host.uptime().saturating_sub(self.began);
+        if used < self.keeper.timing.budget {
+            return Ok(());
+        }
+        Err(Stop::Rest(Rest { waiting: self.loaded.work.note.waiting.clone(), until: Some(self.now()) }))
+    }
+
+    /// Records a step in one transaction; the request is what it makes of it from then on.
+    async fn record(&mut self, record: Record) -> Result<(), Stop> {
+        let now = self.now().max(self.request().status.updated_at);
+        let entry = Entry { id: self.keeper.host.ulid(), at: now, actor: record.actor, event: *record.event };
+        let step = chain::seal(Some(self.request()), &entry)
+            .map_err(|illegal| LedgerError::Broken(format!("{}: {illegal}", self.request().ask.id)))?;
+        let next = step.request.status.state.worker();
+        let wake = next.filter(|worker| *worker != self.worker);
+        self.keeper.ledger.record(&step, wake, record.line).await?;
+        let (id, state, event) = (self.request().ask.id, step.request.status.state, entry.event.word());
+        tracing::info!(request = %id, state = %state, event, "recorded");
+        self.loaded.request = step.request;
+        if matches!(entry.event, Event::Opened { .. }) {
+            self.loaded.work.note.opening = None;
+            self.point().await;
+        }
+        if matches!(entry.event, Event::Deploying { .. }) {
+            self.loaded.work.intent = None;
+            self.loaded.work.note.deployment_status = Some("not-started".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Lets webhooks about the change requests find the request. Only a convenience: without it the sweep comes.
+    async fn point(&self) {
+        let ask = &self.request().ask;
+        let expires = later(ask.expires_at(), SignedDuration::from_hours(24 * 30));
+        for one in &self.request().status.change_requests {
+            if let Err(error) = self.keeper.ledger.point(&ask.stack.organization, &one.id, ask.id, expires).await {
+                tracing::warn!(request = %ask.id, %error, "a change request is not pointed to");
+            }
+        }
+    }
+
+    async fn act(&mut self, act: Act) -> Result<Result<(), CloudError>, Stop> {
+        let (ledger, cloud) = (&self.keeper.ledger, &self.keeper.cloud);
+        let ask = self.loaded.request.ask.clone();
+        let (principal, organization) = (&ask.gate.principal, &ask.stack.organization);
+        match act {
+            Act::LockCreation => self.lock_creation().await.map(Ok),
+            Act::RequestOpen => self.request_open().await,
+            Act::ForgetOpening => {
+                self.loaded.work.note.opening = None;
+                self.facts.creation = Some(Creation::Ours);
+                Ok(ledger.note(&self.lease, &self.loaded.work.note).await.map(Ok)?)
+            }
+            Act::Submit(id) => {
+                let branch = self
+                    .facts
+                    .settings
+                    .as_ref()
+                    .and_then(|settings| settings.as_ref().ok())
+                    .and_then(|settings| settings.branch.clone());
+                let link = self.keeper.link.as_ref().map(|link| format!("{link}{}", ask.id));
+                let text = mark::description(&self.keeper.installation, &ask, branch.as_deref(), link.as_deref());
+                self.facts.change_requests.remove(&id);
+                Ok(cloud.submit(principal, organization, &id, &text).await)
+            }
+            Act::Close(id) => {
+                let ending = self.loaded.request.status.ending.as_ref().map(|ending| ending.outcome.message.as_str());
+                let comment =
+                    format!("signoff {}: {}", ask.id, ending.unwrap_or("left over by an attempt that did not finish"));
+                self.facts.change_requests.remove(&id);
+                Ok(cloud.close(principal, organization, &id, &comment).await)
+            }
+            Act::ClaimTurn => {
+                self.facts.turn = Some(ledger.claim_turn(&ask.stack, ask.id).await?);
+                Ok(Ok(()))
+            }
+            Act::Apply(id) => {
+                // Taken before the call: the grant's clock can't have started sooner.
+                self.facts.applied_at.insert(id.clone(), self.now());
+                self.facts.change_requests.remove(&id);
+                Ok(cloud.apply(principal, organization, &id).await)
+            }
+            Act::Deploy => self.deploy().await,
+            Act::CancelDeployment(id) => {
+                self.facts.activity = None;
+                self.facts.deployment = None;
+                Ok(cloud.cancel_deployment(principal, &ask.stack, &id).await)
+            }
+        }
+    }
+
+    async fn lock_creation(&mut self) -> Result<(), Stop> {
+        let ask = &self.loaded.request.ask;
+        let (organization, principal) = (&ask.stack.organization, &ask.gate.principal);
+        let ledger = &self.keeper.ledger;
+        let mut creation = ledger.lock_creation(organization, principal, ask.id).await?;
+        if let Creation::Theirs(other) = creation {
+            // One that went on without giving the lock back died between the two.
+            let gone_on = match ledger.load(other).await? {
+                Some(loaded) => loaded.request.status.state != State::Requested,
+                None => true,
+            };
+            if gone_on {
+                ledger.unlock_creation(organization, principal, other).await?;
+                creation = ledger.lock_creation(organization, principal, ask.id).await?;
+            }
+        }
+        self.facts.creation = Some(creation);
+        Ok(())
+    }
+
+    /// From when on the effect of a call that is made now shows, if it is not known how the call ended.
+    fn settles_at(&self) -> Timestamp {
+        later(later(self.lease.until, seconds(self.keeper.timing.call)), self.keeper.timing.settle)
+    }
+
+    async fn request_open(&mut self) -> Result<Result<(), CloudError>, Stop> {
+        let ask = self.loaded.request.ask.clone();
+        let intent = Intent { at: self.now(), settles_at: self.settles_at() };
+        self.loaded.work.note.opening = Some(intent.clone());
+        self.keeper.ledger.note(&self.lease, &self.loaded.work.note).await?;
+        let (access, expiration) = (ask.access_duration.seconds(), ask.grant_expiration.seconds());
+        let result =
+            self.keeper.cloud.request_open(&ask.gate.principal, &ask.gate.environment, access, expiration).await;
+        match result {
+            Ok(created) => {
+                self.facts.opened = Some(created);
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                // Our own call has ended: what is left to wait for is its effect, and nothing if it was refused.
+                let unclear = matches!(error, CloudError::Unclear(_));
+                let settled = later(self.now(), self.keeper.timing.settle);
+                self.loaded.work.note.opening = unclear.then_some(Intent { settles_at: settled, ..intent });
+                Ok(Err(error))
+            }
+        }
+    }
+
+    async fn deploy(&mut self) -> Result<Result<(), CloudError>, Stop> {
+        let ask = self.loaded.request.ask.clone();
+        let intent = Intent { at: self.now(), settles_at: self.settles_at() };
+        self.keeper.ledger.intend(&self.lease, &intent).await?;
+        self.loaded.work.intent = Some(intent.clone());
+        // The write took its time; the lease must still cover the call.
+        self.in_time()?;
+        let new = NewDeployment {
+            stack: ask.stack.clone(),
+            operation: ask.operation,
+            commit: ask.commit.clone(),
+            mark: ask.id,
+        };
+        match self.keeper.cloud.deploy(&ask.gate.principal, &new).await {
+            Ok(deployment) => {
+                self.facts.deployed = Some(deployment);
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                let unclear = matches!(error, CloudError::Unclear(_));
+                let settled = later(self.now(), self.keeper.timing.settle);
+                self.loaded.work.intent = unclear.then_some(Intent { settles_at: settled, ..intent });
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Keeps what a look leaves for the next one.
+    fn answered(&mut self, look: &Look) {
+        let now = self.now();
+        let note = &mut self.loaded.work.note;
+        (note.failures, note.retry_at, note.token_refused_since) = (0, None, None);
+        if let (Look::Activity, Some(activity)) = (look, &self.facts.activity) {
+            // One that carries the mark stays in sight until it is recorded.
+            let marked = activity.marked.iter().map(|one| one.deployment.version - 1).min();
+            note.searched = note.searched.max(marked.unwrap_or(activity.latest).min(activity.latest));
+            if let Some(own) = &activity.own {
+                (note.lost, note.deployment_status) = (None, Some(own.as_str().to_owned()));
+            }
+        }
+        match (look, &self.facts.deployment) {
+            (Look::Deployment, Some(Some(own))) => {
+                (note.lost, note.deployment_status) = (None, Some(own.as_str().to_owned()));
+            }
+            (Look::Deployment, Some(None)) => {
+                let lost = note.lost.get_or_insert(Lost { since: now, looks: 0 });
+                lost.looks += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Pulumi Cloud did not do what it was asked: the request waits, and says for what.
+    async fn trouble(&mut self, error: &CloudError) -> Result<Rest, Stop> {
+        let now = self.now();
+        let sweep = self.keeper.timing.sweep;
+        let note = &mut self.loaded.work.note;
+        tracing::warn!(request = %self.loaded.request.ask.id, %error, "Pulumi Cloud");
+        note.failures = note.failures.saturating_add(1);
+        let doubled = sweep.as_secs().saturating_mul(1 << note.failures.min(10)).clamp(1, MAX_PAUSE_SECONDS);
+        match error {
+            CloudError::Later { retry_after } => {
+                let pause = retry_after.map_or(SignedDuration::from_secs(RATE_LIMIT_PAUSE_SECONDS), seconds);
+                let until = later(now, pause);
+                note.retry_at = Some(until);
+                let detail = format!("Pulumi Cloud is rate-limiting; the next try is at {until}");
+                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(until) })
+            }
+            // Refused where no rule of the gate decides on it: the principal lost a right that it had, and may get it back.
+            CloudError::Unauthorized(why)
+            | CloudError::NotFound(why)
+            | CloudError::Conflict(why)
+            | CloudError::Refused { message: why, .. } => {
+                let since = *note.token_refused_since.get_or_insert(now);
+                if later(since, SignedDuration::from_hours(TOKEN_HOURS)) <= now {
+                    return self.give_up().await;
+                }
+                let principal = &self.loaded.request.ask.gate.principal;
+                let detail = format!(
+                    "Pulumi Cloud refuses the principal {principal} since {since} ({why}); give it a good token, and its rights, within {TOKEN_HOURS} hours"
+                );
+                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PrincipalToken, detail)], until: None })
+            }
+            CloudError::Unclear(_) => {
+                let until = later(now, SignedDuration::from_secs(doubled));
+                let settles = self
+                    .loaded
+                    .work
+                    .intent
+                    .as_ref()
+                    .or(self.loaded.work.note.opening.as_ref())
+                    .map(|intent| intent.settles_at);
+                let until = settles.map_or(until, |at| at.max(now).min(until));
+                let detail = format!("Pulumi Cloud gives no usable answer; the next try is at {until}");
+                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(until) })
+            }
+        }
+    }
+
+    /// The principal was refused for a day: nothing more can be done, not even closing.
+    async fn give_up(&mut self) -> Result<Rest, Stop> {
+        let status = &self.request().status;
+        let principal = &self.request().ask.gate.principal;
+        let refused = format!(
+            "Pulumi Cloud refused the principal {principal} for {TOKEN_HOURS} hours. Give it a good token, and its rights, and ask again."
+        );
+        let (to, mut outcome) = match &status.ending {
+            Some(ending) => {
+                (ending.to, Outcome::new(&ending.outcome.code, format!("{} {refused}", ending.outcome.message)))
+            }
+            None => (State::Error, Outcome::new("principal-token", refused)),
+        };
+        if let Some(deployment) = &status.deployment {
+            outcome.message.push_str(&format!(
+                " Deployment {} is not followed any longer: {}",
+                deployment.version, deployment.url
+            ));
+        }
+        let open: Vec<_> =
+            status.change_requests.iter().filter(|one| one.applied_at.is_none()).map(|one| one.id.as_str()).collect();
+        if !open.is_empty() {
+            outcome.message.push_str(&format!(
+                " These change requests could not be closed, close them at Pulumi Cloud: {}.",
+                open.join(", ")
+            ));
+        }
+        if let Some(event) = Event::end(to, outcome) {
+            self.record(Record { event: Box::new(event), actor: Actor::SIGNOFF, line: LineChange::Leave }).await?;
+        }
+        Ok(Rest::default())
+    }
+
+    /// Ends the look: rings whom it concerns, writes the work down, gives the lease back. `true`: another look was asked for meanwhile.
+    async fn rest(&mut self, rest: Rest) -> Result<bool, LedgerError> {
+        self.hand_on().await?;
+        let now = self.now();
+        let status = &self.loaded.request.status;
+        let (state, sequence) = (status.state, status.sequence);
+        let ending = status.ending.as_ref().map(|ending| ending.outcome.message.clone());
+        let work = &mut self.loaded.work;
+        work.note.version = sequence;
+        work.note.waiting = rest.waiting;
+        if state.is_terminal() {
+            work.due = None;
+            work.intent = None;
+            work.note.waiting.clear();
+        } else {
+            if let (Some(why), true) = (ending, work.note.waiting.is_empty()) {
+                work.note.waiting = vec![Blocker::new(
+                    BlockerKind::Closing,
+                    format!("what is open at Pulumi Cloud is being closed: {why}"),
+                )];
+            }
+            let wanted = rest.until.unwrap_or_else(|| later(now, self.keeper.cadence(&self.loaded.request, now)));
+            let wanted = if now < self.loaded.request.ask.expires_at() {
+                wanted.min(self.loaded.request.ask.expires_at())
+            } else {
+                wanted
+            };
+            // A due time that is sooner stays: an early look is harmless, and moving it costs two index writes.
+            let work = &mut self.loaded.work;
+            work.due = Some(work.due.filter(|due| *due > now && *due <= wanted).unwrap_or(wanted));
+        }
+        match self.keeper.ledger.finish(&self.lease, &self.loaded.work).await? {
+            Finish::Released | Finish::Lost => Ok(false),
+            Finish::Again => {
+                let Some(loaded) = self.keeper.ledger.load(self.loaded.request.ask.id).await? else { return Ok(false) };
+                self.loaded = loaded;
+                self.facts = Facts::default();
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whoever waited for what this request held is rung: the next in the stack's line, and the next to create open requests.
+    async fn hand_on(&mut self) -> Result<(), LedgerError> {
+        let (ledger, host) = (&self.keeper.ledger, &self.keeper.host);
+        let (ask, status) = (&self.loaded.request.ask, &self.loaded.request.status);
+        let creating = status.state == State::Requested
+            && (self.loaded.work.note.opening.is_some() || !status.change_requests.is_empty());
+        if self.facts.creation == Some(Creation::Ours) && !creating {
+            if let Some(next) = ledger.unlock_creation(&ask.stack.organization, &ask.gate.principal, ask.id).await? {
+                ledger.ring(next, Worker::Apply, host.ulid()).await?;
+            }
+            self.facts.creation = None;
+        }
+        if status.state.is_terminal() {
+            let line = ledger.line(&ask.stack).await?;
+            for other in line.waiting.iter().filter(|other| other.id != ask.id) {
+                let Some(loaded) = ledger.load(other.id).await? else { continue };
+                if loaded.request.status.state == State::Approved {
+                    ledger.ring(other.id, Worker::Apply, host.ulid()).await?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<L, P, H> Gatekeeper<L, P, H> {
+    /// How long until an open request is looked at again by itself: every sweep in its first hour, every fifth in its first day, then every fifteenth.
+    fn cadence(&self, request: &Request, now: Timestamp) -> SignedDuration {
+        let age = now.duration_since(request.ask.created_at);
+        let sweeps = match age.as_hours() {
+            ..1 => 1,
+            1..24 => 5,
+            _ => 15,
+        };
+        self.timing.sweep * sweeps
+    }
+}
+
+fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
+    from.saturating_add(by).unwrap_or(from)
+}
+
+fn seconds(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}

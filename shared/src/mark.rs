@@ -1,0 +1,53 @@
+//! The marks that signoff leaves at Pulumi Cloud, by which what it created is found again.
+
+use crate::names::{Login, RequestId};
+use crate::request::Ask;
+
+/// The plain environment variable that the deployment carries: the request's id.
+pub const VARIABLE: &str = "SIGNOFF_REQUEST_ID";
+
+/// The first line of each open request's description.
+pub fn first_line(installation: &str, id: RequestId) -> String {
+    format!("signoff {installation} {id}")
+}
+
+/// Whether `description` begins with exactly the mark of this request.
+pub fn carries(description: &str, installation: &str, id: RequestId) -> bool {
+    description.lines().next() == Some(first_line(installation, id).as_str())
+}
+
+/// An open request's description: what a reviewer has to know. The reason comes last and each of its lines after `> `, so that it can't
+/// imitate the lines before it.
+pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Option<&str>) -> String {
+    let mut text = first_line(installation, ask.id);
+    let mut line = |name: &str, value: &str| {
+        text.push_str(&format!("\n{name}: {}", value.replace(|c: char| c.is_control(), " ")));
+    };
+    line("requester", &requester(ask));
+    line("stack", &ask.stack.to_string());
+    line("operation", ask.operation.as_str());
+    match (&ask.commit, branch) {
+        (Some(commit), _) => line("commit", commit.as_str()),
+        (None, Some(branch)) => line("branch", branch),
+        (None, None) => line("commit", "what the stack's deployment settings say"),
+    }
+    if let Some(link) = link {
+        line("request", link);
+    }
+    text.push_str("\nreason:");
+    for reason in ask.reason.as_str().lines() {
+        text.push_str(&format!("\n> {reason}"));
+    }
+    text
+}
+
+fn requester(ask: &Ask) -> String {
+    let who = match &ask.requester.machine {
+        Some(machine) => format!("{} (machine token {machine})", ask.requester.login),
+        None => ask.requester.login.to_string(),
+    };
+    match &ask.on_behalf_of {
+        Some(login) => format!("{who}, on behalf of {} (as claimed)", Login::as_str(login)),
+        None => who,
+    }
+}

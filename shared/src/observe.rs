@@ -1,0 +1,187 @@
+//! The looks of a look: each reads one thing, at Pulumi Cloud or in the ledger, into the facts.
+
+use jiff::SignedDuration;
+
+use crate::cloud::{CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
+use crate::facts::{Activity, Facts, Look};
+use crate::host::Host;
+use crate::ledger::{Ledger, LedgerError, Loaded};
+use crate::look::Gatekeeper;
+use crate::mark;
+use crate::request::ChangeRequestStatus;
+
+/// How many pages of a stack's deployments are searched for the mark. What lies beyond was made before any request that is still open, unless
+/// a stack has a thousand deployments in the life of one; then it is not decided rather than overlooked.
+const MAX_PAGES: u32 = 10;
+/// By how much Pulumi Cloud's clock and ours may differ, in minutes: so much more is searched.
+const SKEW_MINUTES: i64 = 5;
+
+/// Takes one look. The inner error is Pulumi Cloud's, for the caller to wait on.
+pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
+    keeper: &Gatekeeper<L, P, H>,
+    loaded: &Loaded,
+    facts: &mut Facts,
+    look: &Look,
+) -> Result<Result<(), CloudError>, LedgerError> {
+    if *look == Look::Line {
+        facts.line = Some(line(keeper, loaded).await?);
+        return Ok(Ok(()));
+    }
+    Ok(at_pulumi_cloud(keeper, loaded, facts, look).await)
+}
+
+async fn line<L: Ledger, P, H>(
+    keeper: &Gatekeeper<L, P, H>,
+    loaded: &Loaded,
+) -> Result<Vec<(crate::ledger::InLine, crate::request::State)>, LedgerError> {
+    let ask = &loaded.request.ask;
+    let mut others = Vec::new();
+    for other in keeper.ledger.line(&ask.stack).await?.waiting {
+        if other.id == ask.id {
+            continue;
+        }
+        if let Some(found) = keeper.ledger.load(other.id).await? {
+            others.push((other, found.request.status.state));
+        }
+    }
+    Ok(others)
+}
+
+async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
+    keeper: &Gatekeeper<L, P, H>,
+    loaded: &Loaded,
+    facts: &mut Facts,
+    look: &Look,
+) -> Result<(), CloudError> {
+    let cloud = &keeper.cloud;
+    let (ask, status) = (&loaded.request.ask, &loaded.request.status);
+    let (principal, organization) = (&ask.gate.principal, &ask.stack.organization);
+    match look {
+        Look::Line => {}
+        Look::Identity => facts.identity = Some(cloud.identity(principal).await?.login),
+        Look::Settings => facts.settings = Some(refusable(cloud.settings(principal, &ask.stack).await)?),
+        Look::Rulesets => facts.rulesets = Some(refusable(cloud.rulesets(principal, &ask.gate.environment).await)?),
+        Look::ChangeRequest(id) => {
+            let found = findable(cloud.change_request(principal, organization, id).await)?;
+            facts.change_requests.insert(id.clone(), found);
+        }
+        Look::Durations(id) => {
+            let environment = status.change_request(id).map_or(&ask.gate.environment, |one| &one.environment);
+            let durations = cloud.durations(principal, environment, id).await?;
+            facts.durations.insert(id.clone(), durations);
+        }
+        Look::WhoClosed(id) => {
+            let changes = findable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            let closed = changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
+            facts.closed_by.insert(id.clone(), closed.map(|change| (change.by, change.comment)));
+        }
+        Look::WhenApplied(id) => {
+            let changes = findable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            let applied = changes.into_iter().find(|change| change.to == ChangeRequestStatus::Applied);
+            facts
+                .applied_at
+                .insert(id.clone(), applied.map_or(keeper.host.now(), |change| change.at.min(keeper.host.now())));
+        }
+        Look::Drafts => facts.drafts = Some(drafts(keeper, loaded, facts).await?),
+        Look::Activity => facts.activity = Some(activity(keeper, loaded, facts).await?),
+        Look::Deployment => {
+            let Some(deployment) = &status.deployment else { return Ok(()) };
+            let found = findable(cloud.deployment(principal, &ask.stack, &deployment.id).await)?;
+            facts.deployment = Some(found.map(|found| found.status));
+        }
+    }
+    Ok(())
+}
+
+/// An answer, or the reason why there is none for this principal; that is something to decide on, and not to wait for.
+fn refusable<T>(answer: Result<T, CloudError>) -> Result<Result<T, String>, CloudError> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(CloudError::NotFound(why) | CloudError::Refused { message: why, .. }) => Ok(Err(why)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was found, or that it is not there.
+fn findable<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(CloudError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The drafts that a creation left behind: the principal's, without a mark, made since it began. They are ours, since one request at a time creates
+/// open requests as a principal.
+async fn drafts<L, P: PulumiCloud, H>(
+    keeper: &Gatekeeper<L, P, H>,
+    loaded: &Loaded,
+    facts: &Facts,
+) -> Result<Vec<String>, CloudError> {
+    let ask = &loaded.request.ask;
+    let (Some(opening), Some(login)) = (&loaded.work.note.opening, &facts.identity) else { return Ok(Vec::new()) };
+    let since = opening.at.saturating_sub(SignedDuration::from_mins(1)).unwrap_or(opening.at);
+    let found = keeper.cloud.open_requests_since(&ask.gate.principal, &ask.stack.organization, since).await?;
+    let ours = found.into_iter().filter(|one| {
+        one.is_open
+            && one.status == ChangeRequestStatus::Draft
+            && one.created_by == *login
+            && one.description.trim().is_empty()
+    });
+    Ok(ours.map(|one| one.id).collect())
+}
+
+/// What goes on at the stack, and which of its deployments carry the mark. Only the single deployment shows its variables, so those that the
+/// principal requested with this operation since the request was made are read one by one, each once.
+async fn activity<L, P: PulumiCloud, H>(
+    keeper: &Gatekeeper<L, P, H>,
+    loaded: &Loaded,
+    facts: &Facts,
+) -> Result<Activity, CloudError> {
+    let (ask, status) = (&loaded.request.ask, &loaded.request.status);
+    let principal = &ask.gate.principal;
+    let login = status.principal.as_ref().or(facts.identity.as_ref());
+    let since = ask.created_at.saturating_sub(SignedDuration::from_mins(SKEW_MINUTES)).unwrap_or(ask.created_at);
+    let own = status.deployment.as_ref().map(|own| own.id.as_str());
+    // A deployment's variables never change: what was read once is not read again.
+    let searched = loaded.work.note.searched;
+    let mut seen = Activity::default();
+    for number in 1.. {
+        // A stack that is gone has no deployments; that it is gone shows elsewhere.
+        let Some(page) = findable(keeper.cloud.deployments(principal, &ask.stack, number).await)? else { break };
+        seen.paused |= page.paused;
+        let is_old = |one: &Listed| one.created.is_some_and(|created| created < since);
+        for one in &page.deployments {
+            seen.latest = seen.latest.max(one.version);
+            if own == Some(one.id.as_str()) {
+                seen.own = Some(one.status.clone());
+                continue;
+            }
+            if !one.status.is_over() {
+                seen.busy.push(one.clone());
+            }
+            let candidate = one.version > searched
+                && status.duplicate != Some(one.version)
+                && !is_old(one)
+                && login == Some(&one.requested_by)
+                && one.operation == ask.operation.as_str();
+            if candidate {
+                let found = keeper.cloud.deployment(principal, &ask.stack, &one.id).await?;
+                if found.mark.as_deref() == Some(ask.id.to_string().as_str()) && Some(&found.requested_by) == login {
+                    seen.marked.push(found);
+                }
+            }
+        }
+        let last = page.deployments.len() < DEPLOYMENTS_PER_PAGE as usize;
+        if last || page.deployments.iter().any(|one| is_old(one) || one.version <= searched) {
+            break;
+        }
+        if number >= MAX_PAGES {
+            return Err(CloudError::Unclear(format!(
+                "more than {MAX_PAGES} pages of deployments since the request was made"
+            )));
+        }
+    }
+    tracing::trace!(mark = mark::VARIABLE, found = seen.marked.len(), "searched the stack's deployments");
+    Ok(seen)
+}
