@@ -56,7 +56,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         let Some(loaded) = self.ledger.load(id).await? else { return Ok(()) };
         match loaded.request.status.state.worker() {
             Some(Worker::Apply) => self.look(Worker::Apply, id, Cause::Ring).await,
-            Some(Worker::Deploy) => self.ledger.ring(id, Worker::Deploy, self.host.ulid()).await,
+            Some(Worker::Deploy) => self.ledger.ring(id, Worker::Deploy, Cause::Ring, self.host.ulid()).await,
             None => Ok(()),
         }
     }
@@ -73,7 +73,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             let theirs =
                 pointers.organization.as_ref().is_none_or(|organization| *organization == ask.stack.organization);
             if let (true, Some(worker)) = (theirs, status.state.worker()) {
-                self.ledger.ring(ask.id, worker, self.host.ulid()).await?;
+                self.ledger.ring(ask.id, worker, Cause::Ring, self.host.ulid()).await?;
             }
         }
         Ok(())

@@ -123,12 +123,23 @@ pub struct Loaded {
 }
 
 /// Why a worker looks at a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Its state was written for this worker, or its time has come.
     Due,
     /// Somebody rang: a webhook, most often. Bounded by [`MAX_RINGS`].
     Ring,
+}
+
+impl Cause {
+    /// The word for it in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Ring => "ring",
+        }
+    }
 }
 
 /// How many rings make a worker look at a request within [`RING_WINDOW_SECONDS`]; what comes beyond that is left to the sweep.
@@ -307,8 +318,8 @@ pub trait Ledger: Send + Sync {
         id: RequestId,
     ) -> impl Reply<Option<RequestId>>;
 
-    /// Says to a worker: look at this one.
-    fn ring(&self, id: RequestId, worker: Worker, ulid: Ulid) -> impl Reply<()>;
+    /// Says to a worker: look at this one, and why. The ULID is a fresh one, since a write that changes nothing wakes nobody.
+    fn ring(&self, id: RequestId, worker: Worker, cause: Cause, ulid: Ulid) -> impl Reply<()>;
 
     /// Which requests are due? Oldest first, from the index: eventually consistent.
     fn due(&self, now: Timestamp, limit: usize) -> impl Reply<Vec<Due>>;

@@ -494,7 +494,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             && (self.loaded.work.note.opening.is_some() || !status.change_requests.is_empty());
         if self.facts.creation == Some(Creation::Ours) && !creating {
             if let Some(next) = ledger.unlock_creation(&ask.stack.organization, &ask.gate.principal, ask.id).await? {
-                ledger.ring(next, Worker::Apply, host.ulid()).await?;
+                ledger.ring(next, Worker::Apply, Cause::Due, host.ulid()).await?;
             }
             self.facts.creation = None;
         }
@@ -503,7 +503,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             for other in line.waiting.iter().filter(|other| other.id != ask.id) {
                 let Some(loaded) = ledger.load(other.id).await? else { continue };
                 if loaded.request.status.state == State::Approved {
-                    ledger.ring(other.id, Worker::Apply, host.ulid()).await?;
+                    ledger.ring(other.id, Worker::Apply, Cause::Due, host.ulid()).await?;
                     break;
                 }
             }

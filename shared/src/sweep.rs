@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::host::Host;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Cause, Ledger, LedgerError};
 use crate::request::Worker;
 
 /// The most requests that one sweep rings; the rest is due at the next.
@@ -32,7 +32,7 @@ pub async fn sweep<L: Ledger, H: Host>(ledger: &L, host: &H, every: SignedDurati
         let Some(loaded) = ledger.load(due.id).await? else { continue };
         // One that is over still has a due time if its last look died; any worker takes it off the list.
         let worker = loaded.request.status.state.worker().unwrap_or(Worker::Apply);
-        ledger.ring(due.id, worker, host.ulid()).await?;
+        ledger.ring(due.id, worker, Cause::Due, host.ulid()).await?;
         rung += 1;
     }
     Ok(rung)

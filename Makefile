@@ -1,0 +1,43 @@
+# What people and CI do with this checkout. `make help` lists it.
+
+CARGO ?= cargo
+# Tests run under nextest where it is installed, and under cargo's own runner where it is not.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+# Where cargo puts what it builds, asked of cargo itself so that CARGO_TARGET_DIR and configuration files count.
+TARGET = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint bench cargo
+
+help: ## Lists what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: cargo ## One deployment from the request to its end, against a simulated Pulumi Cloud; INTERACTIVE=1: you approve
+	$(CARGO) build --locked -p signoff
+	SIGNOFF="$(TARGET)/debug/signoff" INTERACTIVE="$(INTERACTIVE)" scripts/demo.sh
+
+run: cargo ## `signoff local --simulate`, to play with; ends with Ctrl-C
+	$(CARGO) build --locked -p signoff
+	"$(TARGET)/debug/signoff" local --simulate --config signoff.example.toml
+
+test: cargo ## All tests
+	$(CARGO) build --locked -p signoff
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+else
+	$(CARGO) test --locked --workspace --lib --bins --tests --examples --no-fail-fast
+endif
+	$(CARGO) test --locked --workspace --doc
+
+lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: cargo ## Speed and size, as the README quotes them
+	$(CARGO) run --locked --release -p signoff-tests --bin bench
+
+cargo:
+	@command -v $(CARGO) >/dev/null || { \
+	  echo "There is no cargo. Install Rust 1.95 or later: https://rustup.rs" >&2; exit 1; }
+	@scripts/rust-version.sh $(CARGO)

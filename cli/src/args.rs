@@ -1,0 +1,79 @@
+//! The command line's grammar.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::base::BaseUrl;
+use crate::commands;
+
+/// Ask for a deployment, it waits, someone signs off, it runs.
+#[derive(Parser)]
+#[command(
+    name = "signoff",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Environment:
+  SIGNOFF_URL          where signoff is, as --url
+  PULUMI_ACCESS_TOKEN  who you are; without it, whom `pulumi login` left in its credentials file
+  SIGNOFF_PULUMI_URL   the Pulumi Cloud that you are at (default: where you are logged in, or https://api.pulumi.com)
+  NO_COLOR             no colours
+
+Exit codes:
+  0  done (with --wait: the deployment succeeded)
+  1  something failed (also a request in `error`)
+  2  wrong usage
+  3  rejected, expired or cancelled
+  4  the deployment failed
+
+Examples:
+  signoff request acme/web/prod update --reason 'Ship 2.4' --wait
+  signoff list --state open
+  signoff approve req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options of all commands.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// Where signoff is: https, or http on this machine [env: SIGNOFF_URL]
+    #[arg(long, global = true, value_name = "URL", help_heading = "For all commands")]
+    pub(crate) url: Option<BaseUrl>,
+    /// The organization that is meant, for those in several
+    #[arg(long, global = true, value_name = "NAME", help_heading = "For all commands")]
+    pub(crate) organization: Option<String>,
+    /// JSON, for programs
+    #[arg(long, global = true, help_heading = "For all commands")]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Ask for a deployment
+    Request(commands::request::Args),
+    /// List requests, newest first
+    List(commands::list::Args),
+    /// Show a request
+    Show(commands::show::Args),
+    /// Watch a request until it is over
+    Watch(commands::watch::Args),
+    /// Show what happened to a request: its audit trail
+    Events(commands::events::Args),
+    /// Take a request back
+    Cancel(commands::cancel::Args),
+    /// Approve a request, at Pulumi Cloud, with your own token
+    Approve(commands::approve::Args),
+    /// List the gates
+    Gates(commands::gates::Args),
+    /// Export the audit trail, and check it
+    Audit(commands::audit::Args),
+    /// Check a configuration file
+    Config(commands::config::Args),
+}

@@ -1,0 +1,7 @@
+//! The ways out: signoff's HTTP API, and the few calls of Pulumi Cloud that a reviewer makes.
+
+pub(crate) mod base;
+pub(crate) mod http;
+pub(crate) mod model;
+pub(crate) mod pulumi;
+pub(crate) mod signoff;

@@ -1,0 +1,230 @@
+//! `signoff approve`: approve the change requests of a request, directly at Pulumi Cloud, with the reviewer's own token.
+//!
+//! signoff is only asked which change requests those are. That it names them is not enough: each has to say at Pulumi Cloud
+//! itself that it is this request's, and to be the revision that signoff submitted.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use serde_json::json;
+use signoff_core::names::{RequestId, StackName};
+
+use crate::app::App;
+use crate::client::base::BaseUrl;
+use crate::client::model::{ChangeRequest, Request};
+use crate::client::pulumi::{Proposal, Pulumi};
+use crate::failure::{Exit, Failure};
+use crate::render::text::line;
+
+/// The longest comment, in characters.
+const MAX_COMMENT: usize = 1_000;
+
+/// The options of `signoff approve`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The approval goes from here to Pulumi Cloud; it does not pass through signoff. Whether it counts is up to the rules there,
+and to the gate: the requester's own does not, unless the gate says so.
+A change request that was edited since signoff submitted it is not approved.
+
+Examples:
+  signoff approve req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3
+  signoff approve req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3 --comment 'Looks good' --yes")]
+pub(crate) struct Args {
+    /// The request
+    id: RequestId,
+    /// A comment to leave with the approval
+    #[arg(long, value_parser = comment)]
+    comment: Option<String>,
+    /// Do not ask first
+    #[arg(long, short)]
+    yes: bool,
+    /// The Pulumi Cloud to approve at: https, or http on this machine [env: SIGNOFF_PULUMI_URL] [default: where `pulumi login` left you, or https://api.pulumi.com]
+    #[arg(long, value_name = "URL")]
+    pulumi_url: Option<BaseUrl>,
+}
+
+fn comment(text: &str) -> Result<String, String> {
+    let fits = (1..=MAX_COMMENT).contains(&text.chars().count());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("a comment has 1 to {MAX_COMMENT} characters"))
+}
+
+/// What became of one change request.
+enum Fate {
+    /// It can be approved: this revision.
+    Ready(i64),
+    /// It was approved: this revision.
+    Approved(i64),
+    /// There is nothing to approve any more.
+    Applied,
+    /// It could not be read or approved; the others are not concerned.
+    Failed(String),
+    /// It is not what signoff submitted: nothing at all is approved.
+    Refused(String),
+}
+
+/// Approves.
+///
+/// # Errors
+/// If there is nothing to approve, or it can't be asked whether to.
+pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
+    let signoff = app.signoff()?;
+    let pulumi = app.pulumi(args.pulumi_url.clone())?;
+    let request = Request::from_json(&signoff.request(args.id).await?)?;
+    let organization = approvable(&request, args.id)?;
+    if !args.yes && !io::stdin().is_terminal() {
+        return Err(Failure::Usage("there is nobody to ask whether to approve: say --yes".to_owned()));
+    }
+    let mut fates = Vec::new();
+    for change_request in &request.change_requests {
+        let (fate, proposal) = match pulumi.proposal(&organization, &change_request.id).await {
+            Ok(proposal) => (judge(args.id, change_request, &proposal), Some(proposal)),
+            Err(failure) => (Fate::Failed(failure.to_string()), None),
+        };
+        if let Some(proposal) = proposal {
+            describe(app, change_request, &proposal);
+        }
+        fates.push(fate);
+    }
+    let is_refused = fates.iter().any(|fate| matches!(fate, Fate::Refused(_)));
+    let is_ready = fates.iter().any(|fate| matches!(fate, Fate::Ready(_)));
+    if !is_refused && is_ready {
+        if !args.yes && !confirmed(app, &pulumi)? {
+            app.output.note("Nothing was approved.");
+            return Ok(Exit::Failed);
+        }
+        for (change_request, fate) in request.change_requests.iter().zip(&mut fates) {
+            let Fate::Ready(revision) = *fate else { continue };
+            let done = pulumi.approve(&organization, &change_request.id, revision, args.comment.as_deref()).await;
+            *fate = done.map_or_else(|failure| Fate::Failed(failure.to_string()), |()| Fate::Approved(revision));
+        }
+    }
+    report(app, &request, &fates)
+}
+
+/// Whether the request can be approved now, and the organization in which.
+fn approvable(request: &Request, id: RequestId) -> Result<String, Failure> {
+    if request.id != id.to_string() {
+        return Err(Failure::Failed("the server's answer is another request".to_owned()));
+    }
+    match request.state.as_str() {
+        "pending_approval" | "approved" => {}
+        "requested" => {
+            let why = format!("{id} is not submitted to its reviewers yet: try again in a moment");
+            return Err(Failure::Failed(why));
+        }
+        state => return Err(Failure::Failed(format!("{id} is {state}: there is nothing to approve"))),
+    }
+    if request.change_requests.is_empty() {
+        return Err(Failure::Failed(format!("{id} has no change requests")));
+    }
+    let stack: StackName =
+        request.stack.parse().map_err(|_| Failure::Failed(format!("{id} has a stack without a name")))?;
+    Ok(stack.organization.to_string())
+}
+
+/// Whether what Pulumi Cloud shows is what signoff says that it submitted for this request.
+fn judge(id: RequestId, recorded: &ChangeRequest, found: &Proposal) -> Fate {
+    let mut mark = found.description.lines().next().unwrap_or_default().split(' ');
+    let is_marked = mark.next() == Some("signoff") && mark.next_back() == Some(id.to_string().as_str());
+    if !is_marked || found.action != "open" {
+        return Fate::Refused(format!("it does not say at Pulumi Cloud that it is {id}'s"));
+    }
+    if found.environment() != recorded.environment {
+        return Fate::Refused(format!("it is about {} at Pulumi Cloud", found.environment()));
+    }
+    let latest = found.latest_revision_number;
+    if let Some(revision) = recorded.revision.filter(|revision| *revision != latest) {
+        return Fate::Refused(format!("it was edited: signoff submitted revision {revision}, now it is {latest}"));
+    }
+    match found.status.as_str() {
+        "pending" | "ready" => Fate::Ready(latest),
+        "applied" => Fate::Applied,
+        status => Fate::Failed(format!("it is {status}: it can't be approved")),
+    }
+}
+
+/// Shows, besides the result, what the reviewer is about to approve.
+fn describe(app: &App, recorded: &ChangeRequest, proposal: &Proposal) {
+    app.output.note(&format!("{} ({}, {})", line(&proposal.environment()), line(&proposal.status), line(&recorded.id)));
+    for said in proposal.description.lines() {
+        app.output.note(&format!("  | {}", line(said)));
+    }
+}
+
+fn confirmed(app: &App, pulumi: &Pulumi) -> Result<bool, Failure> {
+    app.output.note(&format!("Approve at {}? Only `yes` does.", pulumi.base()));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::Failed(format!("the answer can't be read: {error}")))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn report(app: &App, request: &Request, fates: &[Fate]) -> Result<Exit, Failure> {
+    let is_refused = fates.iter().any(|fate| matches!(fate, Fate::Refused(_)));
+    let mut is_well = true;
+    let mut results = Vec::new();
+    let mut text = String::new();
+    for (change_request, fate) in request.change_requests.iter().zip(fates) {
+        let (result, detail, is_fine) = match fate {
+            Fate::Approved(revision) => ("approved", format!("revision {revision}"), true),
+            Fate::Applied => ("applied", "there is nothing to approve any more".to_owned(), true),
+            Fate::Ready(_) if is_refused => ("skipped", "because of the other".to_owned(), false),
+            Fate::Ready(_) => ("skipped", String::new(), false),
+            Fate::Failed(why) => ("failed", why.clone(), false),
+            Fate::Refused(why) => ("refused", why.clone(), false),
+        };
+        is_well &= is_fine;
+        let shown = if is_fine { app.output.paint.good(result) } else { app.output.paint.bad(result) };
+        text += &format!(
+            "{shown}  {} ({}): {}\n",
+            line(&change_request.environment),
+            line(&change_request.id),
+            line(&detail)
+        );
+        results.push(json!({"id": change_request.id, "environment": change_request.environment, "result": result, "detail": detail}));
+    }
+    if app.output.json {
+        app.output.document(&json!({"id": request.id, "changeRequests": results}))?;
+    } else {
+        app.output.text(&text)?;
+    }
+    Ok(if is_well { Exit::Done } else { Exit::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3";
+
+    fn fate(change: impl Fn(&mut Proposal)) -> Fate {
+        let recorded = ChangeRequest {
+            id: "cr-1".to_owned(),
+            environment: "credentials/prod".to_owned(),
+            revision: Some(2),
+            ..ChangeRequest::default()
+        };
+        let mut proposal: Proposal = serde_json::from_value(json!({
+            "action": "open", "status": "pending", "latestRevisionNumber": 2,
+            "description": format!("signoff acme {ID}\nasked by alice"),
+            "entity": {"entityType": "environment", "project": "credentials", "name": "prod"}
+        }))
+        .unwrap();
+        change(&mut proposal);
+        judge(ID.parse().unwrap(), &recorded, &proposal)
+    }
+
+    #[test]
+    fn only_what_signoff_submitted_for_this_request_is_approved() {
+        assert!(matches!(fate(|_| {}), Fate::Ready(2)));
+        assert!(matches!(fate(|found| found.status = "applied".to_owned()), Fate::Applied));
+        assert!(matches!(fate(|found| found.status = "closed".to_owned()), Fate::Failed(_)));
+        assert!(matches!(fate(|found| found.latest_revision_number = 3), Fate::Refused(_)));
+        assert!(matches!(fate(|found| found.action = "update".to_owned()), Fate::Refused(_)));
+        assert!(matches!(fate(|found| found.entity = Default::default()), Fate::Refused(_)));
+        for description in
+            ["", "please", "signoff acme req_01KAT5Y2Z8M4Q6W3V7N9B1C2D4", &format!("x\nsignoff acme {ID}")]
+        {
+            assert!(matches!(fate(|found| description.clone_into(&mut found.description)), Fate::Refused(_)));
+        }
+    }
+}

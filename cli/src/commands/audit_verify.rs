@@ -1,0 +1,240 @@
+//! `signoff audit verify`: was the trail tampered with?
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use signoff_core::names::RequestId;
+
+use super::trail::{Finding, Trails, Verdict};
+use crate::app::App;
+use crate::client::model::Request;
+use crate::client::signoff::Signoff;
+use crate::failure::{Exit, Failure};
+use crate::render::text::line;
+
+/// What no check of a file can see.
+const BLIND_FILE: &str =
+    "A file does not show what was cut off after its last events: for that, check against the server.";
+/// What no check against the server can see.
+const BLIND_SERVER: &str = "Each trail ends where the server says that its request stands. Not seen from here: events cut off the end that changed \
+    no state, and a ledger that was rewritten as a whole; an export kept elsewhere shows both.";
+
+/// The options of `signoff audit verify`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Without FILE the server is asked: for the trail of one request, or, for admins, for the whole. Then it is also checked that each
+trail ends where its request stands. The exit code is 1 if anything is broken.
+
+Examples:
+  signoff audit verify november.ndjson
+  signoff audit export --since 2026-11-01 | signoff audit verify -
+  signoff audit verify --request req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3
+  signoff audit verify")]
+pub(crate) struct Args {
+    /// An export, or - for standard input
+    #[arg(conflicts_with = "request")]
+    file: Option<PathBuf>,
+    /// Check this request's trail
+    #[arg(long, value_name = "ID")]
+    request: Option<RequestId>,
+}
+
+/// Checks.
+///
+/// # Errors
+/// If the trail can't be read.
+pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
+    match (args.file, args.request) {
+        (Some(file), _) => {
+            let mut trails = Trails::default();
+            trails.read(&read(&file)?);
+            if trails.is_empty() {
+                return Err(Failure::Failed(format!("{}: there are no events in it", file.display())));
+            }
+            let strays = strays_of(&trails);
+            conclude(app, &trails.verdicts(), &strays, BLIND_FILE)
+        }
+        (None, Some(id)) => {
+            let verdict = check_one(&app.signoff()?, id).await?;
+            conclude(app, &[verdict], &[], BLIND_SERVER)
+        }
+        (None, None) => check_all(app, &app.signoff()?).await,
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("{}: {error}", file.display()));
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).map_err(failed)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+/// Checks the trail of one request against where it stands.
+async fn check_one(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
+    // It may move on between the two calls; then the second look finds both at rest, or moved on once more, which the third will see.
+    let mut verdict = look(signoff, id).await?;
+    for _ in 0..2 {
+        if !matches!(verdict.finding, Finding::Broken(_)) {
+            break;
+        }
+        verdict = look(signoff, id).await?;
+    }
+    Ok(verdict)
+}
+
+async fn look(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
+    let stands = Request::from_json(&signoff.request(id).await?)?;
+    let mut answer = signoff.events(id).await?;
+    let Some(Value::Array(events)) = answer.get_mut("events").map(Value::take) else {
+        return Err(Failure::Failed("the server's answer holds no events".to_owned()));
+    };
+    let mut trails = Trails::default();
+    for event in events {
+        trails.add(event);
+    }
+    let mut verdicts = trails.verdicts();
+    let broken = |why: &str| Verdict { subject: id.to_string(), events: 0, finding: Finding::Broken(why.to_owned()) };
+    let Some(place) = verdicts.iter().position(|verdict| verdict.subject == id.to_string()) else {
+        return Ok(broken("there are no events of it"));
+    };
+    if verdicts.len() > 1 {
+        return Ok(broken("there are events of other requests among them"));
+    }
+    let mut verdict = verdicts.swap_remove(place);
+    if let Some(why) = disagreement(&verdict.finding, &stands.state) {
+        verdict.finding = Finding::Broken(why);
+    }
+    Ok(verdict)
+}
+
+/// What speaks against a trail where the server says that the request is in this state.
+fn disagreement(finding: &Finding, state: &str) -> Option<String> {
+    match finding {
+        Finding::Whole(request) if request.status.state.as_str() == state => None,
+        Finding::Whole(request) => Some(format!(
+            "the trail ends with event {} in {}, but the request is {}: events were cut off or rewritten",
+            request.status.sequence,
+            request.status.state,
+            line(state)
+        )),
+        Finding::Window { first, .. } => Some(format!("the events before event {first} are missing")),
+        Finding::Broken(_) => None,
+    }
+}
+
+/// Checks the whole trail against where all requests stand. What does not agree is looked at once more by itself: it may only have moved on meanwhile.
+async fn check_all(app: &App, signoff: &Signoff) -> Result<Exit, Failure> {
+    let mut trails = Trails::default();
+    let mut next = Some(signoff.audit(None, None));
+    while let Some(url) = next {
+        let page = signoff.audit_page(&url).await?;
+        trails.read(&page.text);
+        next = page.next;
+    }
+    let mut stands = standing(signoff).await?;
+    let strays = strays_of(&trails);
+    let mut verdicts = trails.verdicts();
+    for verdict in &mut verdicts {
+        let state = stands.remove(&verdict.subject);
+        let agrees = state.is_some_and(|state| disagreement(&verdict.finding, &state).is_none());
+        if (!agrees || matches!(verdict.finding, Finding::Broken(_)))
+            && let Ok(id) = verdict.subject.parse()
+        {
+            *verdict = again(signoff, id).await?;
+        }
+    }
+    // What is left stands somewhere, but left no event in the trail.
+    for subject in stands.into_keys() {
+        if let Ok(id) = subject.parse() {
+            verdicts.push(again(signoff, id).await?);
+        }
+    }
+    conclude(app, &verdicts, &strays, BLIND_SERVER)
+}
+
+/// One request by itself; that it is gone is a finding, and no failure.
+async fn again(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
+    match check_one(signoff, id).await {
+        Err(Failure::Refused(refusal)) if refusal.status == 404 => {
+            let why = "there are events of it, but the server knows no such request".to_owned();
+            Ok(Verdict { subject: id.to_string(), events: 0, finding: Finding::Broken(why) })
+        }
+        done => done,
+    }
+}
+
+/// The state of every request.
+async fn standing(signoff: &Signoff) -> Result<HashMap<String, String>, Failure> {
+    let mut stands = HashMap::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let filters: Vec<_> =
+            [("limit", "100".to_owned())].into_iter().chain(cursor.map(|cursor| ("cursor", cursor))).collect();
+        let page = signoff.list(&filters).await?;
+        for json in page["requests"].as_array().into_iter().flatten() {
+            let request = Request::from_json(json)?;
+            stands.insert(request.id, request.state);
+        }
+        cursor = page["cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(stands);
+        }
+    }
+}
+
+fn strays_of(trails: &Trails) -> Vec<String> {
+    trails.strays.iter().map(|stray| format!("line {}: {}", stray.line, stray.why)).collect()
+}
+
+fn conclude(app: &App, verdicts: &[Verdict], strays: &[String], blind: &str) -> Result<Exit, Failure> {
+    let is_broken = |verdict: &&Verdict| matches!(verdict.finding, Finding::Broken(_));
+    let broken = verdicts.iter().filter(is_broken).count();
+    let is_well = broken == 0 && strays.is_empty();
+    if app.output.json {
+        let requests: Vec<Value> = verdicts.iter().map(json_of).collect();
+        app.output.document(&json!({"ok": is_well, "requests": requests, "strays": strays, "notSeen": blind}))?;
+    } else {
+        let mut text: String = verdicts.iter().map(|verdict| text_of(app, verdict)).collect();
+        for stray in strays {
+            text += &format!("{}  {}\n", app.output.paint.bad("BROKEN"), line(stray));
+        }
+        let ok = verdicts.len() - broken;
+        let besides = if strays.is_empty() { String::new() } else { format!(", {} lines of no request", strays.len()) };
+        text += &format!("{ok} {} ok, {broken} broken{besides}\n", if ok == 1 { "request" } else { "requests" });
+        app.output.text(&text)?;
+        app.output.note(blind);
+    }
+    Ok(if is_well { Exit::Done } else { Exit::Failed })
+}
+
+fn text_of(app: &App, verdict: &Verdict) -> String {
+    let subject = line(&verdict.subject);
+    let events = if verdict.events == 1 { "1 event".to_owned() } else { format!("{} events", verdict.events) };
+    match &verdict.finding {
+        Finding::Whole(request) => {
+            let state = app.output.paint.state(request.status.state.as_str(), request.status.state.as_str());
+            format!("{}      {subject}  {events}, {state}\n", app.output.paint.good("ok"))
+        }
+        Finding::Window { first, last } => format!(
+            "{}      {subject}  events {first} to {last}; its beginning is not in the file, so only hashes and links were checked\n",
+            app.output.paint.good("ok")
+        ),
+        Finding::Broken(why) => format!("{}  {subject}  {}\n", app.output.paint.bad("BROKEN"), line(why)),
+    }
+}
+
+fn json_of(verdict: &Verdict) -> Value {
+    let (id, events) = (&verdict.subject, verdict.events);
+    match &verdict.finding {
+        Finding::Whole(request) => json!({"id": id, "result": "ok", "events": events, "state": request.status.state}),
+        Finding::Window { first, last } => {
+            json!({"id": id, "result": "partial", "events": events, "first": first, "last": last})
+        }
+        Finding::Broken(why) => json!({"id": id, "result": "broken", "events": events, "detail": why}),
+    }
+}

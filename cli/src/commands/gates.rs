@@ -1,0 +1,86 @@
+//! `signoff gates`: which stacks are gated, and how.
+
+use serde_json::Value;
+
+use crate::app::App;
+use crate::failure::{Exit, Failure};
+use crate::render::paint::Paint;
+use crate::render::table::Table;
+use crate::render::text::line;
+
+/// The options of `signoff gates`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The first gate that covers a stack is its gate.
+
+Examples:
+  signoff gates
+  signoff gates --json")]
+pub(crate) struct Args {}
+
+/// Lists them.
+///
+/// # Errors
+/// As the server refuses.
+pub(crate) async fn run(app: &App, _: Args) -> Result<Exit, Failure> {
+    let json = app.signoff()?.gates().await?;
+    if app.output.json {
+        app.output.document(&json)?;
+    } else {
+        app.output.text(&render(&json, app.output.paint))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A table of gates, in whichever of the two spellings of their keys they come (JSON's or the configuration's).
+pub(crate) fn render(json: &Value, paint: Paint) -> String {
+    let gates = [json, &json["gates"], &json["gate"]].into_iter().find_map(Value::as_array);
+    let mut table =
+        Table::new(&["STACKS", "ENVIRONMENT", "OPERATIONS", "PRINCIPAL", "WAITS", "ACCESS", "WITHIN", "BESIDES"]);
+    for gate in gates.into_iter().flatten() {
+        let get = |camel: &str, kebab: &str| words(if gate[camel].is_null() { &gate[kebab] } else { &gate[camel] });
+        table.row(
+            [
+                get("stacks", "stacks"),
+                get("environment", "environment"),
+                get("operations", "operations"),
+                get("principal", "principal"),
+                get("pendingTimeout", "pending-timeout"),
+                get("accessDuration", "access-duration"),
+                get("grantExpiration", "grant-expiration"),
+                besides(&get),
+            ]
+            .map(Into::into),
+        );
+    }
+    let hold = if json["hold"] == true { "All gates are on hold: nothing is applied or deployed.\n" } else { "" };
+    format!("{}{hold}", table.render(paint))
+}
+
+/// What is unusual about a gate.
+fn besides(get: &impl Fn(&str, &str) -> String) -> String {
+    let mut words = Vec::new();
+    if get("runsAs", "runs-as") == "stack" {
+        words.push("runs as the stack's own identity".to_owned());
+    }
+    if get("selfApproval", "self-approval") == "true" {
+        words.push("the requester's own approval counts".to_owned());
+    }
+    if get("commit", "commit") == "required" {
+        words.push("has to pin the commit".to_owned());
+    }
+    let requesters = get("requesters", "requesters");
+    if !requesters.is_empty() {
+        words.push(format!("only {requesters} may ask"));
+    }
+    words.join("; ")
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::String(text) => line(text),
+        Value::Null => String::new(),
+        other => line(&other.to_string()),
+    }
+}

@@ -1,0 +1,171 @@
+//! `signoff watch`: follow a request until it is over.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use signoff_core::names::RequestId;
+
+use crate::app::App;
+use crate::client::model::{Blocker, Request};
+use crate::client::signoff::Signoff;
+use crate::failure::{Exit, Failure};
+use crate::render::request::{how_to_approve, is_open};
+use crate::render::text::line;
+use crate::render::time;
+
+/// How soon to look again after a change.
+const FASTEST: Duration = Duration::from_secs(1);
+/// How soon to look again when nothing changes.
+const SLOWEST: Duration = Duration::from_secs(5);
+/// How soon to try again when the server is away for long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The options of `signoff watch`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The exit code says how the request ended: 0 deployed, 1 error, 3 rejected, expired or cancelled, 4 the deployment failed.
+With --json each change is a line with the whole request.
+
+Examples:
+  signoff watch req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3
+  signoff watch req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3 --json | jq -r .state")]
+pub(crate) struct Args {
+    /// The request
+    id: RequestId,
+}
+
+/// Watches.
+///
+/// # Errors
+/// As [`follow`].
+pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
+    follow(app, &app.signoff()?, args.id, None).await
+}
+
+/// Follows a request to its end, from `first` on if it was read before, and prints each change. A server that is away is waited for, once it was there.
+///
+/// # Errors
+/// As the server refuses; [`Failure::Interrupted`] by Ctrl-C.
+pub(crate) async fn follow(app: &App, signoff: &Signoff, id: RequestId, first: Option<Value>) -> Result<Exit, Failure> {
+    let done = tokio::select! {
+        done = poll(app, signoff, id, first) => done,
+        // Without a way to hear of Ctrl-C it simply ends the program.
+        Ok(()) = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
+    if matches!(done, Err(Failure::Interrupted)) {
+        app.output.note(&format!("\nThe request goes on without you.\n  To look again:    signoff watch {id}\n  To take it back:  signoff cancel {id}"));
+    }
+    done
+}
+
+async fn poll(app: &App, signoff: &Signoff, id: RequestId, first: Option<Value>) -> Result<Exit, Failure> {
+    let mut progress = Progress::default();
+    let mut pause = FASTEST;
+    let mut away: Option<Duration> = None;
+    let mut next = first;
+    let mut was_there = next.is_some();
+    loop {
+        let read = match next.take() {
+            Some(json) => Ok(json),
+            None => signoff.request(id).await,
+        };
+        match read {
+            Ok(json) => {
+                if away.take().is_some() {
+                    app.output.note("signoff answers again");
+                }
+                was_there = true;
+                let request = Request::from_json(&json)?;
+                let has_changed = progress.show(app, &request, &json)?;
+                if let Some(exit) = Exit::of(&request) {
+                    return Ok(exit);
+                }
+                pause = if has_changed { FASTEST } else { (pause * 5 / 4).min(SLOWEST) };
+                tokio::time::sleep(pause).await;
+            }
+            // An address where nobody ever answered is more likely a wrong one.
+            Err(Failure::Unreachable(why)) if !was_there => return Err(Failure::Unreachable(why)),
+            Err(failure) if failure.passes() => {
+                was_there = true;
+                let wait = away.map_or(FASTEST, |before| (before * 2).min(PATIENCE));
+                if away.replace(wait).is_none() {
+                    app.output.note(&format!("{}; trying again until it answers", line(&failure.to_string())));
+                }
+                tokio::time::sleep(failure.retry_after().map_or(wait, |asked| asked.clamp(FASTEST, PATIENCE))).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// What was shown last, so that only changes are.
+#[derive(Default)]
+struct Progress {
+    state: String,
+    blockers: Vec<Blocker>,
+    invited: Vec<String>,
+    deployment: String,
+}
+
+impl Progress {
+    /// Shows what is new; whether anything is.
+    fn show(&mut self, app: &App, request: &Request, json: &Value) -> Result<bool, Failure> {
+        let lines = self.news(app, request);
+        if lines.is_empty() {
+            return Ok(false);
+        }
+        if app.output.json {
+            app.output.line(json)?
+        } else {
+            app.output.text(&lines.join("\n"))?
+        }
+        Ok(true)
+    }
+
+    fn news(&mut self, app: &App, request: &Request) -> Vec<String> {
+        let mut lines = Vec::new();
+        let paint = app.output.paint;
+        let indent = " ".repeat(11);
+        if self.state.is_empty() {
+            let (operation, stack) = (line(&request.operation), line(&request.stack));
+            lines.push(format!("{}  {operation} {stack}", paint.bold(&line(&request.id))));
+        }
+        if self.state != request.state {
+            self.state.clone_from(&request.state);
+            let clock = paint.dim(&time::of_day(app.now()));
+            lines.push(format!("{clock}  {}", paint.state(&request.state, &line(&request.state))));
+        }
+        for change_request in request.change_requests.iter().filter(|known| is_open(known)) {
+            if !self.invited.contains(&change_request.id) {
+                self.invited.push(change_request.id.clone());
+                lines.push(format!("{indent}{} asks for approval", line(&change_request.environment)));
+                lines.extend(
+                    how_to_approve(request, change_request).into_iter().map(|hint| format!("{indent}  {hint}")),
+                );
+            }
+        }
+        if self.blockers != request.blockers {
+            let is_new = |blocker: &&Blocker| !self.blockers.contains(blocker);
+            let waits = request.blockers.iter().filter(is_new);
+            lines.extend(
+                waits.map(|blocker| format!("{indent}waits for {}: {}", line(&blocker.kind), line(&blocker.detail))),
+            );
+            if request.blockers.is_empty() && Exit::of(request).is_none() {
+                lines.push(format!("{indent}waits for nothing"));
+            }
+            self.blockers.clone_from(&request.blockers);
+        }
+        if let Some(deployment) = &request.deployment {
+            let status = deployment.status.as_deref().unwrap_or_default();
+            let shown = format!("deployment #{} {} {}", deployment.version, line(status), line(&deployment.url));
+            if self.deployment != shown {
+                lines.push(format!("{indent}{shown}"));
+                self.deployment = shown;
+            }
+        }
+        if let (Some(_), Some(outcome)) = (Exit::of(request), &request.outcome) {
+            lines.push(format!("{indent}{}", line(&outcome.message)));
+        }
+        lines
+    }
+}

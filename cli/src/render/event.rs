@@ -1,0 +1,117 @@
+//! The events of a trail, as people read them. They are shown as the server gives them; only `audit verify` judges them.
+
+use serde_json::Value;
+
+use super::paint::Paint;
+use super::table::{Cell, Table};
+use super::text::{line, short};
+use super::time;
+
+/// How much of an event's detail a table shows, in characters.
+const SHORT_DETAIL: usize = 200;
+
+/// A table of events.
+pub(crate) fn table(events: &[Value], paint: Paint) -> String {
+    let mut table = Table::new(&["TIME", "WHAT", "WHO", "DETAIL"]);
+    for event in events {
+        let what = event["type"].as_str().unwrap_or_default();
+        let what = line(what.strip_prefix("signoff.request.").unwrap_or(what));
+        let to = event["data"]["to"].as_str().unwrap_or("none");
+        table.row([
+            time::whole_seconds(event["time"].as_str().unwrap_or_default()).into(),
+            if to == "none" { what.into() } else { Cell::state(to, what) },
+            who(&event["data"]["actor"]).into(),
+            short(&detail(&event["data"]), SHORT_DETAIL).into(),
+        ]);
+    }
+    table.render(paint)
+}
+
+fn who(actor: &Value) -> String {
+    line(actor["login"].as_str().or_else(|| actor["service"].as_str()).unwrap_or("?"))
+}
+
+/// The change of state, and the parts of the evidence that say most.
+fn detail(data: &Value) -> String {
+    let evidence = &data["evidence"];
+    let mut parts = Vec::new();
+    if let Some(to) = data["to"].as_str() {
+        parts.push(data["from"].as_str().map_or_else(|| format!("→ {to}"), |from| format!("{from} → {to}")));
+    }
+    if let Some(reason) = evidence["reason"].as_str() {
+        let what = [&evidence["operation"], &evidence["stack"]].map(|part| part.as_str().unwrap_or_default()).join(" ");
+        parts.push(format!("{what}: {reason}"));
+    }
+    let several = evidence["changeRequests"].as_array().into_iter().flatten();
+    parts.extend(several.chain([&evidence["changeRequest"]]).filter_map(change_request));
+    if let Some(url) = evidence["deployment"]["url"].as_str() {
+        parts.push(format!("#{} {url}", evidence["deployment"]["version"]));
+    }
+    if let Some(until) = evidence["grant"]["expiresAt"].as_str() {
+        parts.push(format!("until {}", time::whole_seconds(until)));
+    }
+    if let Some(message) = evidence["outcome"]["message"].as_str() {
+        parts.push(message.to_owned());
+    }
+    parts.join("; ")
+}
+
+/// A change request in a few words: its id, its status, and who counted of those who approved.
+fn change_request(seen: &Value) -> Option<String> {
+    let id = seen.as_str().or_else(|| seen["id"].as_str())?;
+    let status = seen["status"].as_str().map(|status| format!(" {status}")).unwrap_or_default();
+    let logins = |key: &'static str| {
+        let rulesets = seen["approvals"].as_array().into_iter().flatten();
+        let mut logins: Vec<_> = rulesets
+            .flat_map(move |ruleset| ruleset[key].as_array().into_iter().flatten())
+            .filter_map(Value::as_str)
+            .collect();
+        logins.sort_unstable();
+        logins.dedup();
+        logins.join(", ")
+    };
+    let (approvers, counted) = (logins("approvers"), logins("counted"));
+    let approvals = match (approvers.as_str(), counted.as_str()) {
+        ("", _) => String::new(),
+        (approvers, "") => format!(", approved by {approvers}, none counted"),
+        (approvers, counted) => format!(", approved by {approvers}, counted {counted}"),
+    };
+    Some(format!("{id}{status}{approvals}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_say_when_what_who_and_why() {
+        let event = |kind: &str, data: Value| serde_json::json!({"type": format!("signoff.request.{kind}"), "time": "2026-11-23T20:00:00.5Z", "data": data});
+        let seen = serde_json::json!({"id": "cr-1", "status": "pending", "revision": 1,
+            "approvals": [{"ruleset": "r", "required": 1, "approvers": ["alice", "bob"], "counted": ["bob"]}]});
+        let events = [
+            event(
+                "requested",
+                serde_json::json!({"from": null, "to": "requested", "actor": {"login": "alice"},
+                "evidence": {"operation": "update", "stack": "acme/web/prod", "reason": "a\u{1b}b"}}),
+            ),
+            event("approval_seen", serde_json::json!({"actor": {"login": "bob"}, "evidence": {"changeRequest": seen}})),
+            event(
+                "change_request_closed",
+                serde_json::json!({"actor": {"service": "signoff"}, "evidence": {"changeRequest": "cr-1"}}),
+            ),
+            event(
+                "cancelled",
+                serde_json::json!({"from": "pending_approval", "to": "cancelled", "actor": {"login": "alice"},
+                "evidence": {"outcome": {"code": "cancelled", "message": "Taken back."}}}),
+            ),
+        ];
+        let expected = "\
+TIME                  WHAT                   WHO      DETAIL
+2026-11-23T20:00:00Z  requested              alice    → requested; update acme/web/prod: a\\u{1b}b
+2026-11-23T20:00:00Z  approval_seen          bob      cr-1 pending, approved by alice, bob, counted bob
+2026-11-23T20:00:00Z  change_request_closed  signoff  cr-1
+2026-11-23T20:00:00Z  cancelled              alice    pending_approval → cancelled; Taken back.
+";
+        assert_eq!(table(&events, Paint { on: false }), expected);
+    }
+}

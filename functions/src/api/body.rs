@@ -1,0 +1,188 @@
+//! Bodies, checked field by field so that everything that is wrong is said at once.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+use signoff_core::gate::{CommitRule, Gate};
+use signoff_core::names::{BadName, Commit, Login, Operation, Reason, StackName};
+use signoff_core::period::Period;
+
+use super::problem::{FieldError, Problem};
+
+/// How many unknown fields are named.
+const MAX_UNKNOWN: usize = 20;
+/// How much of an unknown field's name is repeated, in characters.
+const MAX_NAME: usize = 100;
+
+/// An object's fields and what was found wrong with them so far.
+#[derive(Debug)]
+pub(super) struct Fields {
+    left: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// The fields of a body.
+    pub(super) fn of(body: Value) -> Result<Self, Problem> {
+        match body {
+            Value::Object(left) => Ok(Self { left, errors: Vec::new() }),
+            _ => Err(Problem::invalid(vec![error("", "the body is a JSON object")])),
+        }
+    }
+
+    /// Takes a text that has to be there.
+    pub(super) fn required<T: FromStr<Err = BadName>>(&mut self, name: &str) -> Option<T> {
+        if self.left.get(name).is_none_or(Value::is_null) {
+            self.left.remove(name);
+            self.refuse(name, "it has to be given");
+            return None;
+        }
+        self.optional(name)
+    }
+
+    /// Takes a text that may be left out, or null.
+    pub(super) fn optional<T: FromStr<Err = BadName>>(&mut self, name: &str) -> Option<T> {
+        match self.left.remove(name)? {
+            Value::Null => None,
+            Value::String(text) => text.parse().map_err(|BadName(why)| self.refuse(name, &why)).ok(),
+            _ => {
+                self.refuse(name, "it is a string");
+                None
+            }
+        }
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn refuse(&mut self, name: &str, why: &str) {
+        self.errors.push(error(name, why));
+    }
+
+    /// All that is wrong; what was not taken is unknown.
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
+        for name in self.left.keys().take(MAX_UNKNOWN) {
+            self.errors.push(error(name, "there is no such field; leave it out"));
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+}
+
+fn error(name: &str, why: &str) -> FieldError {
+    let escaped: String = name.chars().take(MAX_NAME).collect::<String>().replace('~', "~0").replace('/', "~1");
+    let pointer = if name.is_empty() { String::new() } else { format!("/{escaped}") };
+    FieldError { pointer, detail: why.to_owned() }
+}
+
+/// Reads a body as JSON.
+pub(super) fn json(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::malformed(format!("The body is not JSON in UTF-8 (line {}).", error.line())))
+}
+
+/// What a body asks for, as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The stack.
+    pub(super) stack: Option<StackName>,
+    operation: Option<Operation>,
+    reason: Option<Reason>,
+    commit: Option<Commit>,
+    access_duration: Option<Period>,
+    grant_expiration: Option<Period>,
+    pending_timeout: Option<Period>,
+    on_behalf_of: Option<Login>,
+    fields: Fields,
+}
+
+/// What a body asks for, checked against its gate.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The stack.
+    pub(super) stack: StackName,
+    /// What to do with it.
+    pub(super) operation: Operation,
+    /// Why.
+    pub(super) reason: Reason,
+    /// The commit to pin.
+    pub(super) commit: Option<Commit>,
+    /// How long the grant lets the deployment in.
+    pub(super) access_duration: Period,
+    /// Within which time of the apply the environment has to be opened.
+    pub(super) grant_expiration: Period,
+    /// How long the request may wait for its apply.
+    pub(super) pending_timeout: Period,
+    /// For whom a machine asks.
+    pub(super) on_behalf_of: Option<Login>,
+}
+
+impl Draft {
+    /// Reads the fields.
+    pub(super) fn of(body: Value) -> Result<Self, Problem> {
+        let mut fields = Fields::of(body)?;
+        Ok(Self {
+            stack: fields.required("stack"),
+            operation: fields.required("operation"),
+            reason: fields.required("reason"),
+            commit: fields.optional("commit"),
+            access_duration: fields.optional("accessDuration"),
+            grant_expiration: fields.optional("grantExpiration"),
+            pending_timeout: fields.optional("pendingTimeout"),
+            on_behalf_of: fields.optional("onBehalfOf"),
+            fields,
+        })
+    }
+
+    /// Everything that is wrong with it, where there is a gate that says so and where there is none; else what is wanted.
+    pub(super) fn check(mut self, gate: Option<&Gate>, is_machine: bool) -> Result<Wanted, Problem> {
+        if self.on_behalf_of.is_some() && !is_machine {
+            self.fields.refuse("onBehalfOf", "only a machine token asks on somebody's behalf; leave it out");
+        }
+        let Some(gate) = gate else {
+            if self.stack.is_some() {
+                let why = "no gate covers this stack; GET /v1/gates lists the stacks that can be asked for";
+                self.fields.refuse("stack", why);
+            }
+            self.fields.finish()?;
+            return Err(incomplete());
+        };
+        if let Some(operation) = self.operation
+            && !gate.operations.contains(&operation)
+        {
+            let some: Vec<_> = gate.operations.iter().map(|operation| operation.as_str()).collect();
+            self.fields.refuse("operation", &format!("this stack's gate lets only {} be asked for", some.join(", ")));
+        }
+        let fields = &mut self.fields;
+        let has_refused_commit = fields.errors.iter().any(|error| error.pointer == "/commit");
+        if gate.commit == CommitRule::Required && self.commit.is_none() && !has_refused_commit {
+            fields.refuse("commit", "this stack's gate demands that the commit is pinned; give its 40 digits");
+        }
+        let mut within = |name: &str, given: Option<Period>, most: &Period| match given {
+            Some(given) if given.seconds() > most.seconds() => {
+                fields.refuse(name, &format!("this stack's gate allows {most} at most"));
+                most.clone()
+            }
+            given => given.unwrap_or_else(|| most.clone()),
+        };
+        let access_duration = within("accessDuration", self.access_duration, &gate.access_duration);
+        let grant_expiration = within("grantExpiration", self.grant_expiration, &gate.grant_expiration);
+        let pending_timeout = within("pendingTimeout", self.pending_timeout, &gate.pending_timeout);
+        self.fields.finish()?;
+        let (Some(stack), Some(operation), Some(reason)) = (self.stack, self.operation, self.reason) else {
+            return Err(incomplete());
+        };
+        Ok(Wanted {
+            stack,
+            operation,
+            reason,
+            commit: self.commit,
+            access_duration,
+            grant_expiration,
+            pending_timeout,
+            on_behalf_of: self.on_behalf_of,
+        })
+    }
+}
+
+/// A required field that is missing was refused before, so that this is said of nothing; it fails closed all the same.
+fn incomplete() -> Problem {
+    Problem::invalid(vec![error("", "stack, operation and reason have to be given")])
+}

@@ -1,0 +1,87 @@
+//! Single requests, their trails, the gates, and whether all is well.
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use signoff_core::asking::Permission;
+use signoff_core::cloud::Role;
+use signoff_core::host::Host;
+use signoff_core::ledger::{Ledger, Loaded};
+use signoff_core::names::{Organization, RequestId};
+
+use super::Served;
+use super::callers::{Caller, Callers};
+use super::edge::{Id, no_such_request, request_id};
+use super::problem::Problem;
+use super::query::{Parameters, Raw};
+use super::view::{EventsView, GatesView, RequestView};
+
+impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
+    /// `GET /v1/requests/{id}`
+    pub(super) async fn show(&self, headers: &HeaderMap, id: Id, query: Raw) -> Result<Response, Problem> {
+        let caller = self.caller(headers).await?;
+        let loaded = self.readable(&caller, id, query).await?;
+        Ok(Json(self.view(&loaded)).into_response())
+    }
+
+    /// `GET /v1/requests/{id}/events`
+    pub(super) async fn events(&self, headers: &HeaderMap, id: Id, query: Raw) -> Result<Response, Problem> {
+        let caller = self.caller(headers).await?;
+        let id = self.readable(&caller, id, query).await?.request.ask.id;
+        let events = self.api.ledger.events(id).await.map_err(|error| Problem::of_request(&error, id))?;
+        Ok(Json(EventsView { events }).into_response())
+    }
+
+    /// `GET /v1/gates`
+    pub(super) async fn gates(&self, headers: &HeaderMap, query: Raw) -> Result<Response, Problem> {
+        let caller = self.caller(headers).await?;
+        let parameters = Parameters::of(query, &["organization"])?;
+        let named = match parameters.text("organization") {
+            Some(named) => Some(caller.organization(Some(named))?.0),
+            None => None,
+        };
+        let is_shown = |organization: &Organization| {
+            caller.role(organization).is_some() && named.as_ref().is_none_or(|named| named == organization)
+        };
+        let gates = self.api.ledger.gates().await?;
+        Ok(Json(GatesView::of(&gates, |gate| is_shown(&gate.environment.organization))).into_response())
+    }
+
+    /// `GET /healthz`
+    pub(super) fn health(&self) -> Response {
+        Json(json!({"status": "ok", "version": self.api.version})).into_response()
+    }
+
+    /// The request in the path, if the caller may read it.
+    pub(super) async fn readable(&self, caller: &Caller, id: Id, query: Raw) -> Result<Loaded, Problem> {
+        let parameters = Parameters::of(query, &["organization"])?;
+        let id = request_id(id)?;
+        let loaded = self.load(id).await?.ok_or_else(no_such_request)?;
+        let stack = &loaded.request.ask.stack;
+        let is_elsewhere = parameters.text("organization").is_some_and(|named| named != stack.organization.as_str());
+        let may_read = !is_elsewhere
+            && match caller.role(&stack.organization) {
+                Some(Role::Admin | Role::Member) => true,
+                Some(Role::StackCollaborator) => {
+                    let permission = match self.door.known_permission(&*self.api.host, caller, stack) {
+                        Some(known) => known,
+                        None => self.door.permission(&*self.api.callers, &*self.api.host, caller, stack).await?,
+                    };
+                    permission >= Permission::Read
+                }
+                Some(Role::Other) | None => false,
+            };
+        may_read.then_some(loaded).ok_or_else(no_such_request)
+    }
+
+    /// What is known of a request.
+    pub(super) async fn load(&self, id: RequestId) -> Result<Option<Loaded>, Problem> {
+        self.api.ledger.load(id).await.map_err(|error| Problem::of_request(&error, id))
+    }
+
+    /// A request as it is shown.
+    pub(super) fn view(&self, loaded: &Loaded) -> RequestView {
+        RequestView::of(loaded, &self.api.console_url)
+    }
+}

@@ -1,0 +1,302 @@
+//! What the API shows: the JSON of requests, trails and gates. Programs that call the API read it into the same types.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use signoff_core::blocker::{Blocker, BlockerKind};
+use signoff_core::chain::Sealed;
+use signoff_core::gate::{Asker, CommitRule, Gate, Gates, RunsAs, StackPattern};
+use signoff_core::ledger::{Loaded, Note};
+use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
+use signoff_core::period::Period;
+use signoff_core::request::{Approvals, Ask, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestView {
+    /// Its id.
+    pub id: RequestId,
+    /// Where it is.
+    pub state: State,
+    /// The stack to deploy.
+    pub stack: StackName,
+    /// What to do with it.
+    pub operation: Operation,
+    /// The commit that it pins.
+    pub commit: Option<Commit>,
+    /// Why it is asked for.
+    pub reason: Reason,
+    /// Who asks.
+    pub requester: RequesterView,
+    /// For whom a machine says that it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Login>,
+    /// What of the gate it was asked under.
+    pub gate: GateTermsView,
+    /// How long the grant lets the deployment in.
+    pub access_duration: Period,
+    /// Within which time of the apply the environment has to be opened.
+    pub grant_expiration: Period,
+    /// Its change requests.
+    pub change_requests: Vec<ChangeRequestView>,
+    /// What it waits for.
+    pub blockers: Vec<Blocker>,
+    /// Its grant.
+    pub grant: Option<Grant>,
+    /// Its deployment.
+    pub deployment: Option<DeploymentView>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Until when the first of its change requests has to be applied.
+    pub expires_at: Timestamp,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequesterView {
+    /// The login.
+    pub login: Login,
+    /// The display name.
+    pub name: String,
+    /// The machine token's name, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+}
+
+/// What of the gate a request was asked under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateTermsView {
+    /// The environment that carries the Open ruleset.
+    pub environment: EnvironmentName,
+    /// Whose token asks, applies and deploys.
+    pub principal: PrincipalName,
+    /// Whether the requester's own approval counts.
+    pub self_approval: bool,
+}
+
+/// A change request at Pulumi Cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeRequestView {
+    /// Its id there.
+    pub id: String,
+    /// The environment: project/environment.
+    pub environment: String,
+    /// The revision that was submitted.
+    pub revision: i64,
+    /// Its status when it was last recorded.
+    pub status: ChangeRequestStatus,
+    /// Where it is reviewed.
+    pub review_url: String,
+    /// Its approvals, ruleset by ruleset.
+    pub approvals: Vec<Approvals>,
+}
+
+/// A deployment at Pulumi Cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentView {
+    /// Its id there.
+    pub id: String,
+    /// Its number on the stack.
+    pub version: i64,
+    /// Its status when it was last seen, in Pulumi Cloud's words.
+    pub status: String,
+    /// Its page in the console.
+    pub url: String,
+}
+
+/// A page of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestsView {
+    /// The requests, newest first.
+    pub requests: Vec<RequestView>,
+    /// What to give as `cursor` for the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A request's trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsView {
+    /// The events, oldest first.
+    pub events: Vec<Sealed>,
+}
+
+/// The gates, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatesView {
+    /// Whether signoff applies and deploys nothing for now.
+    pub hold: bool,
+    /// The gates; the first that matches a stack is its gate.
+    pub gates: Vec<GateView>,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateView {
+    /// The stacks that it covers.
+    pub stacks: Vec<StackPattern>,
+    /// The environment that carries the Open ruleset.
+    pub environment: EnvironmentName,
+    /// What may be asked for.
+    pub operations: Vec<Operation>,
+    /// Whose token asks, applies and deploys.
+    pub principal: PrincipalName,
+    /// Who the deployment runs as.
+    pub runs_as: RunsAs,
+    /// How long the grant lets the deployment in, at most.
+    pub access_duration: Period,
+    /// Within which time of the apply the environment has to be opened, at most.
+    pub grant_expiration: Period,
+    /// How long a request may wait for its apply, at most.
+    pub pending_timeout: Period,
+    /// Whether the requester's own approval counts.
+    pub self_approval: bool,
+    /// Whether a request has to pin the commit.
+    pub commit: CommitRule,
+    /// Who may ask; null: everyone who may do it at Pulumi Cloud.
+    pub requesters: Option<Vec<Asker>>,
+}
+
+impl RequestView {
+    /// Shows a request; review links begin with `console`.
+    pub fn of(loaded: &Loaded, console: &str) -> Self {
+        let (ask, status) = (&loaded.request.ask, &loaded.request.status);
+        Self {
+            id: ask.id,
+            state: status.state,
+            stack: ask.stack.clone(),
+            operation: ask.operation,
+            commit: ask.commit.clone(),
+            reason: ask.reason.clone(),
+            requester: RequesterView {
+                login: ask.requester.login.clone(),
+                name: ask.requester.name.clone(),
+                machine: ask.requester.machine.clone(),
+            },
+            on_behalf_of: ask.on_behalf_of.clone(),
+            gate: GateTermsView {
+                environment: ask.gate.environment.clone(),
+                principal: ask.gate.principal.clone(),
+                self_approval: ask.gate.self_approval,
+            },
+            access_duration: ask.access_duration.clone(),
+            grant_expiration: ask.grant_expiration.clone(),
+            change_requests: status.change_requests.iter().map(|known| change_request(known, console)).collect(),
+            blockers: blockers(ask, status, &loaded.work.note),
+            grant: status.grant.clone(),
+            deployment: status.deployment.as_ref().map(|deployment| DeploymentView {
+                id: deployment.id.clone(),
+                version: deployment.version,
+                status: deployment_status(status.state, loaded.work.note.deployment_status.as_deref()),
+                url: deployment.url.clone(),
+            }),
+            created_at: ask.created_at,
+            updated_at: status.updated_at,
+            expires_at: ask.expires_at(),
+            outcome: status.outcome.clone(),
+        }
+    }
+}
+
+impl GatesView {
+    /// Shows the gates that `is_shown` picks.
+    pub fn of(gates: &Gates, is_shown: impl Fn(&Gate) -> bool) -> Self {
+        let view = |gate: &Gate| GateView {
+            stacks: gate.stacks.clone(),
+            environment: gate.environment.clone(),
+            operations: gate.operations.iter().copied().collect(),
+            principal: gate.principal.clone(),
+            runs_as: gate.runs_as,
+            access_duration: gate.access_duration.clone(),
+            grant_expiration: gate.grant_expiration.clone(),
+            pending_timeout: gate.pending_timeout.clone(),
+            self_approval: gate.self_approval,
+            commit: gate.commit,
+            requesters: gate.requesters.clone(),
+        };
+        Self { hold: gates.hold, gates: gates.gates.iter().filter(|gate| is_shown(gate)).map(view).collect() }
+    }
+}
+
+fn change_request(known: &ChangeRequest, console: &str) -> ChangeRequestView {
+    let EnvironmentName { organization, project, name } = &known.environment;
+    ChangeRequestView {
+        id: known.id.clone(),
+        environment: known.environment.qualified(),
+        revision: known.revision,
+        status: known.status.clone(),
+        review_url: format!("{console}/{organization}/esc/{project}/{name}?version={}", escaped(&known.id)),
+        approvals: known.approvals.clone(),
+    }
+}
+
+/// Text as it can stand in a query.
+pub(super) fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, b| {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') {
+            all.push(char::from(b));
+        } else {
+            all.push_str(&format!("%{b:02X}"));
+        }
+        all
+    })
+}
+
+/// What is last known of a deployment. The note may be a look behind the end that the state tells.
+fn deployment_status(state: State, seen: Option<&str>) -> String {
+    match (state, seen) {
+        (State::Succeeded, _) => "succeeded",
+        (State::Failed, Some("skipped")) => "skipped",
+        (State::Failed, _) => "failed",
+        (_, seen) => seen.unwrap_or("not-started"),
+    }
+    .to_owned()
+}
+
+/// What a request waits for: what the last look left, or what can be told without one if the request has changed since.
+fn blockers(ask: &Ask, status: &Status, note: &Note) -> Vec<Blocker> {
+    if status.state.is_terminal() {
+        return Vec::new();
+    }
+    let mut waiting = if note.version == status.sequence {
+        note.waiting.clone()
+    } else if status.state == State::PendingApproval && status.ending.is_none() {
+        status.change_requests.iter().flat_map(|known| missing_approvals(ask, known)).collect()
+    } else {
+        Vec::new()
+    };
+    if let Some(ending) = &status.ending
+        && waiting.iter().all(|blocker| blocker.kind != BlockerKind::Closing)
+    {
+        let detail = format!("it will be {}; what is open at Pulumi Cloud is being closed", ending.to);
+        waiting.insert(0, Blocker::new(BlockerKind::Closing, detail));
+    }
+    waiting
+}
+
+fn missing_approvals(ask: &Ask, known: &ChangeRequest) -> Vec<Blocker> {
+    let environment = known.environment.qualified();
+    if known.approvals.is_empty() {
+        return vec![Blocker::new(BlockerKind::Approvals, format!("{environment}: no approvals seen yet"))];
+    }
+    let needed = |approvals: &Approvals| approvals.required.max(1);
+    let count = |logins: &[Login]| i64::try_from(logins.len()).unwrap_or(i64::MAX);
+    let lacking = known.approvals.iter().filter(|approvals| count(&approvals.counted) < needed(approvals));
+    lacking
+        .map(|approvals| {
+            let own = approvals.approvers.iter().any(|login| ask.is_asked_by(login));
+            let is_enough_with_own = own && count(&approvals.approvers) >= needed(approvals);
+            let kind = if is_enough_with_own { BlockerKind::SelfApproval } else { BlockerKind::Approvals };
+            let (counted, required) = (approvals.counted.len(), needed(approvals));
+            let of = if known.approvals.len() > 1 { format!(" ({})", approvals.ruleset) } else { String::new() };
+            Blocker::new(kind, format!("{environment}{of}: {counted} of {required} approvals that count"))
+        })
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! The line of a stack's open requests, and its turn.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use signoff_core::ledger::{InLine, LedgerError, Line, LineChange};
+use signoff_core::names::{RequestId, StackName};
+use signoff_core::request::Ask;
+
+use super::Dynamo;
+use super::item::{self, Item, json, n, s};
+use super::keys::{self, Key};
+use super::store::{Write, Written};
+
+pub(super) async fn line(db: &Dynamo, stack: &StackName) -> Result<Line, LedgerError> {
+    db.get(&Key::line(stack)).await?.map_or(Ok(Line::default()), |found| read(&found))
+}
+
+pub(super) async fn claim_turn(db: &Dynamo, stack: &StackName, id: RequestId) -> Result<bool, LedgerError> {
+    let claim = Write::update(Key::line(stack), "SET #turn = :me")
+        .when("attribute_exists(#pk) AND (attribute_not_exists(#turn) OR #turn = :me)")
+        .with(":me", s(id.to_string()));
+    match db.write(&claim).await? {
+        Written::Done(_) => Ok(true),
+        Written::Refused(Some(_)) => Ok(false),
+        Written::Refused(None) => Err(LedgerError::Broken(format!("{id} is in no line: {stack} has none"))),
+    }
+}
+
+/// The write that puts a new request at the line's end, if the line is as it was when the request got its position.
+pub(super) fn join(ask: &Ask) -> Result<Write, LedgerError> {
+    let me = InLine { position: ask.position, id: ask.id, requester: ask.requester.login.clone() };
+    let expression = "SET #waiting = list_append(if_not_exists(#waiting, :none), :me), #next = :next ADD #rev :one";
+    let unmoved =
+        if ask.position == 0 { "attribute_not_exists(#next) OR #next = :position" } else { "#next = :position" };
+    Ok(Write::update(Key::line(&ask.stack), expression)
+        .when(unmoved)
+        .with(":position", n(ask.position))
+        .with(":next", n(ask.position.saturating_add(1)))
+        .with(":none", AttributeValue::L(Vec::new()))
+        .with(":me", AttributeValue::L(vec![json(&me)?]))
+        .with(":one", n(1)))
+}
+
+/// The write that a step's change of the line takes; `None` if it changes nothing.
+pub(super) async fn change(db: &Dynamo, ask: &Ask, change: LineChange) -> Result<Option<Write>, LedgerError> {
+    if change == LineChange::Keep {
+        return Ok(None);
+    }
+    let Some(found) = db.get(&Key::line(&ask.stack)).await? else { return Ok(None) };
+    let mut line = read(&found)?;
+    let key = Key::line(&ask.stack);
+    let has_turn = line.turn == Some(ask.id);
+    let before = line.waiting.len();
+    line.waiting.retain(|other| other.id != ask.id);
+    if change == LineChange::ReleaseTurn || line.waiting.len() == before {
+        let release = || Write::update(key, "REMOVE #turn").when("#turn = :me").with(":me", s(ask.id.to_string()));
+        return Ok(has_turn.then(release));
+    }
+    // The turn is touched only by who has it, so that others may take it meanwhile without a conflict.
+    let give_back = if has_turn { " REMOVE #turn" } else { "" };
+    let rest = line.waiting.iter().map(json).collect::<Result<Vec<_>, _>>()?;
+    let leave = Write::update(key, format!("SET #waiting = :rest{give_back} ADD #rev :one"))
+        .when("#rev = :rev")
+        .with(":rest", AttributeValue::L(rest))
+        .with(":rev", n(item::number::<u64>(&found, keys::REVISION)?))
+        .with(":one", n(1));
+    Ok(Some(leave))
+}
+
+fn read(found: &Item) -> Result<Line, LedgerError> {
+    let wrong = || item::broken(found, format_args!("{} is no list of texts", keys::WAITING));
+    let entry = |entry: &AttributeValue| -> Result<InLine, LedgerError> {
+        item::read(found, keys::WAITING, entry.as_s().map_err(|_| wrong())?)
+    };
+    let waiting = match found.get(keys::WAITING) {
+        None => Vec::new(),
+        Some(AttributeValue::L(list)) => list.iter().map(entry).collect::<Result<_, _>>()?,
+        Some(_) => return Err(wrong()),
+    };
+    Ok(Line { next: item::number(found, keys::NEXT)?, waiting, turn: item::maybe_parsed(found, keys::TURN)? })
+}

@@ -1,0 +1,13 @@
+//! Pulumi Cloud's REST API: the client that carries a call out, the answers that it takes, and the two kinds of caller:
+//! signoff's own principals, and whoever asks signoff with a token of their own.
+
+mod caller;
+mod client;
+mod message;
+mod principal;
+mod wire;
+mod wire_deployment;
+
+pub use caller::CallerClient;
+pub use client::{BadBase, Calls, ClientOptions, PulumiClient};
+pub use principal::PrincipalClient;

@@ -1,0 +1,156 @@
+//! The answers about deployments and their settings, as they stand on the wire.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use signoff_core::cloud::{DeploymentStatus, Listed};
+
+use super::wire::Person;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Settings {
+    #[serde(default)]
+    pub(super) version: Option<i64>,
+    #[serde(default)]
+    pub(super) operation_context: Option<OperationContext>,
+    #[serde(default)]
+    source_context: Option<Source>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OperationContext {
+    #[serde(default)]
+    pub(super) environment_variables: Option<Map<String, Value>>,
+    #[serde(default)]
+    role: Value,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    #[serde(default)]
+    git: Option<Git>,
+}
+
+#[derive(Deserialize)]
+struct Git {
+    #[serde(default)]
+    branch: Option<String>,
+    #[serde(default)]
+    commit: Option<String>,
+}
+
+impl Settings {
+    /// Whether they set a role: anything in its place but null and an object with nothing in it.
+    pub(super) fn has_role(&self) -> bool {
+        match self.operation_context.as_ref().map(|context| &context.role) {
+            None | Some(Value::Null) => false,
+            Some(Value::Object(role)) => role.values().any(|field| !field.is_null() && field != ""),
+            Some(_) => true,
+        }
+    }
+
+    /// The branch that they name.
+    pub(super) fn branch(&self) -> Option<String> {
+        let git = self.source_context.as_ref()?.git.as_ref()?;
+        git.branch.clone().filter(|branch| !branch.is_empty())
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Deployments {
+    pub(super) deployments: Vec<Snapshot>,
+    pub(super) total: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Snapshot {
+    id: String,
+    version: i64,
+    status: String,
+    requested_by: Person,
+    #[serde(default)]
+    pulumi_operation: Option<String>,
+    #[serde(default)]
+    created: Option<String>,
+    #[serde(default)]
+    pub(super) paused: Option<bool>,
+}
+
+impl Snapshot {
+    pub(super) fn listed(self) -> Option<Listed> {
+        Some(Listed {
+            version: self.version,
+            status: DeploymentStatus::of(&self.status),
+            requested_by: self.requested_by.or_nobody()?,
+            operation: self.pulumi_operation.unwrap_or_default(),
+            created: self.created.as_deref().and_then(moment),
+            id: self.id,
+        })
+    }
+}
+
+/// A time with or without a zone; without one it is UTC.
+fn moment(text: &str) -> Option<Timestamp> {
+    let zoneless = || TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok();
+    text.parse().ok().or_else(zoneless)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Deployment {
+    pub(super) id: String,
+    pub(super) version: i64,
+    pub(super) status: String,
+    pub(super) requested_by: Person,
+    #[serde(default)]
+    pub(super) pulumi_operation: Option<String>,
+    #[serde(default)]
+    configuration: Option<Configuration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    #[serde(default)]
+    environment_variables: Option<Vec<Variable>>,
+    #[serde(default)]
+    source: Option<Source>,
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
+    secret: bool,
+}
+
+impl Deployment {
+    /// The value of a plain variable.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let variables = self.configuration.as_ref()?.environment_variables.as_ref()?;
+        variables.iter().find(|variable| variable.name == name && !variable.secret)?.value.clone()
+    }
+
+    /// The commit that it was pinned to.
+    pub(super) fn commit(&self) -> Option<String> {
+        let git = self.configuration.as_ref()?.source.as_ref()?.git.as_ref()?;
+        git.commit.clone().filter(|commit| !commit.is_empty())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewDeployment {
+    pub(super) id: String,
+    pub(super) version: i64,
+    #[serde(default)]
+    pub(super) console_url: Option<String>,
+}

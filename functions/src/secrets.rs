@@ -1,0 +1,146 @@
+//! Secrets: the type that doesn't show them, and where the principals' access tokens come from.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signoff_core::host::Host;
+use signoff_core::names::PrincipalName;
+use tokio::sync::Mutex;
+
+/// How long a secret that was read from Secrets Manager is taken as it was.
+pub const CACHED_FOR: Duration = Duration::from_secs(300);
+/// How long one read from Secrets Manager may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Something that nobody is to see. There is no empty one, and neither `Debug` nor an error shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret without white space around it; `None` if nothing is left: an empty secret is a missing one.
+    pub fn new(text: &str) -> Option<Self> {
+        Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Self(text.to_owned()))
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// There is no secret to be had. The text names it, and doesn't show it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoSecret(pub String);
+
+/// Secrets in AWS Secrets Manager, cached for [`CACHED_FOR`]. Clones share their cache.
+#[derive(Clone)]
+pub struct SecretsManager {
+    client: aws_sdk_secretsmanager::Client,
+    host: Arc<dyn Host>,
+    cache: Arc<Mutex<HashMap<String, (Duration, Secret)>>>,
+}
+
+impl SecretsManager {
+    /// Reads with this client; `host` tells how old a cached secret is.
+    pub fn new(client: aws_sdk_secretsmanager::Client, host: Arc<dyn Host>) -> Self {
+        Self { client, host, cache: Arc::default() }
+    }
+
+    /// The secret of this name.
+    ///
+    /// # Errors
+    /// If there is none, it is empty or binary, or Secrets Manager does not give it within [`READ_TIMEOUT`].
+    pub async fn get(&self, name: &str) -> Result<Secret, NoSecret> {
+        // The lock is held while reading, so that many callers at once make one call.
+        let mut cache = self.cache.lock().await;
+        let now = self.host.uptime();
+        match cache.get(name) {
+            Some((read, secret)) if now.saturating_sub(*read) < CACHED_FOR => Ok(secret.clone()),
+            _ => self.read(name, &mut cache).await,
+        }
+    }
+
+    /// The secret of this name, read again unless somebody else did so since `stale` was given out.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn refresh(&self, name: &str, stale: &Secret) -> Result<Secret, NoSecret> {
+        let mut cache = self.cache.lock().await;
+        match cache.get(name) {
+            Some((_, secret)) if secret != stale => Ok(secret.clone()),
+            _ => self.read(name, &mut cache).await,
+        }
+    }
+
+    async fn read(&self, name: &str, cache: &mut HashMap<String, (Duration, Secret)>) -> Result<Secret, NoSecret> {
+        cache.remove(name);
+        let call = self.client.get_secret_value().secret_id(name).send();
+        let answer = tokio::time::timeout(READ_TIMEOUT, call)
+            .await
+            .map_err(|_| NoSecret(format!("Secrets Manager did not answer in time for the secret {name}")))?
+            .map_err(|error| {
+                let code = error.as_service_error().and_then(|error| error.meta().code()).unwrap_or("no answer");
+                NoSecret(format!("Secrets Manager did not give the secret {name} ({code})"))
+            })?;
+        let secret = answer.secret_string().and_then(Secret::new);
+        let secret = secret.ok_or_else(|| NoSecret(format!("the secret {name} is empty or binary")))?;
+        cache.insert(name.to_owned(), (self.host.uptime(), secret.clone()));
+        Ok(secret)
+    }
+}
+
+impl fmt::Debug for SecretsManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretsManager").finish_non_exhaustive()
+    }
+}
+
+/// Where the principals' access tokens come from.
+#[derive(Debug, Clone)]
+pub enum Tokens {
+    /// Given at start.
+    Given(HashMap<PrincipalName, Secret>),
+    /// In Secrets Manager, each under the prefix followed by the principal's name.
+    Stored {
+        /// Where they are.
+        manager: SecretsManager,
+        /// What comes before the principal's name.
+        prefix: String,
+    },
+}
+
+impl Tokens {
+    /// The principal's token.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    pub async fn get(&self, principal: &PrincipalName) -> Result<Secret, NoSecret> {
+        match self {
+            Self::Given(tokens) => tokens
+                .get(principal)
+                .cloned()
+                .ok_or_else(|| NoSecret(format!("no access token was given for the principal {principal}"))),
+            Self::Stored { manager, prefix } => manager.get(&format!("{prefix}{principal}")).await,
+        }
+    }
+
+    /// The principal's token after `stale` was refused: read again where that is possible. The same one may come back.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn refresh(&self, principal: &PrincipalName, stale: &Secret) -> Result<Secret, NoSecret> {
+        match self {
+            Self::Given(_) => self.get(principal).await,
+            Self::Stored { manager, prefix } => manager.refresh(&format!("{prefix}{principal}"), stale).await,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The stream workers: what changed in the table wakes `apply` and `deploy`.
+//!
+//! Policy for records that can't be worked on: a record fails only when the ledger could not be read or written, and then it alone is given back to be
+//! tried again (`ReportBatchItemFailures`); the mapping bounds the tries. A record that makes no sense is logged and passed over, since it would
+//! make no sense the next time either; whatever it was about is due at a sweep. Order and repetition do not matter: a record only says where to look.
+
+pub mod filter;
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use signoff_core::cloud::PulumiCloud;
+use signoff_core::doorbell::Pointers;
+use signoff_core::host::Host;
+use signoff_core::ledger::{Cause, Ledger, LedgerError};
+use signoff_core::look::Gatekeeper;
+use signoff_core::names::RequestId;
+use signoff_core::request::Worker;
+use tokio::task::JoinSet;
+
+use crate::dynamo::keys;
+
+/// What a record asks of a worker.
+enum Bell {
+    /// To look at a request.
+    Look(RequestId, Cause),
+    /// To find out whom a webhook concerns.
+    Answer(Pointers),
+}
+
+/// Works on a batch, all its records at once, and says which of them have to come again.
+pub async fn handle<L, P, H>(keeper: &Arc<Gatekeeper<L, P, H>>, worker: Worker, batch: Event) -> DynamoDbEventResponse
+where
+    L: Ledger + 'static,
+    P: PulumiCloud + 'static,
+    H: Host + 'static,
+{
+    let mut work = JoinSet::new();
+    for record in batch.records {
+        let Some(sequence) = record.change.sequence_number.clone() else { continue };
+        let Some(bell) = bell(worker, &record) else { continue };
+        let keeper = Arc::clone(keeper);
+        work.spawn(async move { (sequence, ring(&keeper, worker, bell).await) });
+    }
+    let mut response = DynamoDbEventResponse::default();
+    while let Some(done) = work.join_next().await {
+        match done {
+            Ok((_, Ok(()) | Err(LedgerError::Conflict))) => {}
+            Ok((sequence, Err(error @ (LedgerError::Broken(_) | LedgerError::BadCursor)))) => {
+                tracing::error!(sequence, %error, "an item makes no sense; it waits for a person");
+            }
+            Ok((sequence, Err(error @ LedgerError::Unavailable(_)))) => {
+                tracing::warn!(sequence, %error, "a record has to come again");
+                let mut failure = DynamoDbBatchItemFailure::default();
+                failure.item_identifier = Some(sequence);
+                response.batch_item_failures.push(failure);
+            }
+            Err(error) => tracing::error!(%error, "a look broke off; the request is due at a sweep"),
+        }
+    }
+    response
+}
+
+async fn ring<L: Ledger, P: PulumiCloud, H: Host>(keeper: &Gatekeeper<L, P, H>, worker: Worker, bell: Bell) -> Result<(), LedgerError> {
+    match bell {
+        Bell::Look(id, cause) => keeper.look(worker, id, cause).await,
+        Bell::Answer(pointers) => keeper.answer(&pointers).await,
+    }
+}
+
+/// What the record says to this worker; nothing, if it is not for it.
+fn bell(worker: Worker, record: &EventRecord) -> Option<Bell> {
+    let image = serde_json::to_value(&record.change.new_image).ok()?;
+    let text = |name: &str| image.get(name)?.get("S")?.as_str();
+    if worker == Worker::Apply
+        && let Some(delivery) = text(keys::DELIVERY)
+    {
+        return crate::dynamo::delivery(delivery).map(|delivery| Bell::Answer(delivery.pointers));
+    }
+    let id = keys::request_of(text(keys::PK)?)?;
+    if text(keys::FOR) == Some(worker.as_str()) {
+        let cause = if text(keys::CAUSE) == Some(Cause::Due.as_str()) { Cause::Due } else { Cause::Ring };
+        return Some(Bell::Look(id, cause));
+    }
+    (text(keys::WAKE) == Some(worker.as_str())).then_some(Bell::Look(id, Cause::Due))
+}

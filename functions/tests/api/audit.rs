@@ -1,0 +1,88 @@
+//! `GET /v1/audit`.
+
+use serde_json::{Value, json};
+use signoff_core::host::Host;
+
+use crate::setup::{World, want};
+
+async fn export(world: &World, query: &str) -> (Vec<Value>, usize) {
+    let (mut events, mut pages, mut path) = (Vec::new(), 0, format!("/v1/audit{query}"));
+    loop {
+        let answer = world.get("admin", &path).await;
+        assert_eq!(answer.status.as_u16(), 200, "{:?}", answer.bytes);
+        assert_eq!(answer.header("content-type"), "application/x-ndjson");
+        assert!(answer.bytes.len() <= 4_000_000);
+        let text = String::from_utf8(answer.bytes.to_vec()).unwrap();
+        events.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        pages += 1;
+        match answer.header("link") {
+            "" => return (events, pages),
+            link => {
+                let url = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+                path = url.strip_prefix("https://signoff.example").unwrap().to_owned();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_export_is_for_admins() {
+    let world = World::new().await;
+    for login in ["alice", "visitor"] {
+        world.get(login, "/v1/audit").await.problem(403);
+    }
+    world.get("admin", "/v1/audit?organization=globex").await.problem(404);
+    for bad in [
+        "?since=yesterday",
+        "?until=2026-11-23",
+        "?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z",
+        "?cursor=00",
+    ] {
+        world.get("admin", &format!("/v1/audit{bad}")).await.problem(400);
+    }
+}
+
+#[tokio::test]
+async fn it_has_the_organizations_events_of_the_time_in_their_order() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(world.asked().await.to_string());
+        world.host.forward(12 * 60 * 60);
+    }
+    world.ask("stranger", want("globex/web/prod")).await.ok(202);
+    let subjects =
+        |events: &[Value]| events.iter().map(|e| e["subject"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let (events, pages) = export(&world, "?since=2026-11-01T00:00:00Z").await;
+    assert_eq!((subjects(&events), pages), (ids.clone(), 1));
+    assert_eq!(events[0]["source"], "signoff/acme");
+    assert_eq!(world.host.now().to_string(), "2026-11-25T12:00:00Z");
+    assert_eq!(subjects(&export(&world, "").await.0), ids[2..], "the last day, if nobody says");
+    let (events, _) = export(&world, "?since=2026-11-23T12:00:00Z&until=2026-11-24T12:00:00Z").await;
+    assert_eq!(subjects(&events), ids[..2], "from since on, and before until");
+    let (events, pages) = export(&world, "?since=2026-01-01T00:00:00Z&until=2036-01-01T00:00:00Z").await;
+    assert_eq!(subjects(&events), ids);
+    assert!(pages > 5, "a long time is looked through in several answers");
+}
+
+#[tokio::test]
+async fn large_exports_come_in_pages() {
+    let world = World::new().await;
+    let reason = "é".repeat(1_000);
+    for stack in 0..40 {
+        for _ in 0..50 {
+            let body = json!({"stack": format!("acme/s{stack}/prod"), "operation": "update", "reason": reason});
+            let login = format!("user-{}", world.host.ulid().random() % 50);
+            world.callers.person(&login, &[("acme", signoff_core::cloud::Role::Admin)]);
+            if world.ask(&login, body).await.status.as_u16() != 202 {
+                break;
+            }
+        }
+        world.host.forward(10);
+    }
+    let (events, pages) = export(&world, "").await;
+    assert!(events.len() > 1_000 && pages > 1, "{} events, {pages} pages", events.len());
+    let mut ids: Vec<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), events.len(), "each once");
+}

@@ -1,0 +1,59 @@
+//! The line is in the order of asking, and one has the turn.
+
+use signoff_core::ledger::{Ledger, LedgerError, LineChange};
+use signoff_core::names::StackName;
+
+use crate::place::Place;
+use crate::samples::{STACK, cancelled, created, id, in_line, opened, recorded, submitted, taken_back};
+
+fn stack() -> StackName {
+    STACK.parse().unwrap()
+}
+
+pub(crate) async fn requests_stand_in_the_order_of_asking_and_leave(place: &impl Place) {
+    let ledger = place.ledger();
+    assert_eq!(ledger.line(&stack()).await.unwrap(), signoff_core::ledger::Line::default());
+    let a = created(&ledger, STACK).await;
+    let b = created(&ledger, STACK).await;
+    let c = created(&ledger, STACK).await;
+    created(&ledger, "acme/api/prod").await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.next, line.waiting, line.turn), (3, vec![in_line(&a), in_line(&b), in_line(&c)], None));
+    recorded(&ledger, &b, cancelled(), LineChange::Leave).await;
+    let d = created(&ledger, STACK).await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.next, line.waiting), (4, vec![in_line(&a), in_line(&c), in_line(&d)]), "no place is given twice");
+}
+
+pub(crate) async fn the_turn_is_had_by_one_and_given_back(place: &impl Place) {
+    let ledger = place.ledger();
+    assert!(matches!(ledger.claim_turn(&stack(), id()).await, Err(LedgerError::Broken(_))), "there is no line at all");
+    let a = created(&ledger, STACK).await;
+    let b = created(&ledger, STACK).await;
+    let claim = async |id| ledger.claim_turn(&stack(), id).await.unwrap();
+    assert!(claim(a.ask.id).await && claim(a.ask.id).await && !claim(b.ask.id).await);
+    let b = recorded(&ledger, &b, opened(), LineChange::ReleaseTurn).await;
+    assert_eq!(ledger.line(&stack()).await.unwrap().turn, Some(a.ask.id), "it is not b's to give back");
+    let a = recorded(&ledger, &a, opened(), LineChange::ReleaseTurn).await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.turn, line.waiting.len()), (None, 2));
+    assert!(claim(b.ask.id).await && !claim(a.ask.id).await);
+    let b = recorded(&ledger, &b, submitted(), LineChange::Keep).await;
+    let b = recorded(&ledger, &b, taken_back(), LineChange::Leave).await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.turn, line.waiting), (None, vec![in_line(&a)]));
+    recorded(&ledger, &b, cancelled(), LineChange::Leave).await;
+    assert!(claim(a.ask.id).await, "leaving twice is leaving once");
+}
+
+pub(crate) async fn many_leave_at_once(place: &impl Place) {
+    let ledger = place.ledger();
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        requests.push(created(&ledger, STACK).await);
+    }
+    let leave = |n: usize| recorded(&ledger, &requests[n], cancelled(), LineChange::Leave);
+    tokio::join!(leave(0), leave(1), leave(3), created(&ledger, "acme/api/prod"));
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.next, line.waiting), (4, vec![in_line(&requests[2])]));
+}

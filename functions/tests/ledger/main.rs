@@ -1,0 +1,93 @@
+//! What the gate relies on in its ledger. The same body runs on every store that speaks DynamoDB; here on the embedded one.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod line;
+mod lock;
+mod marks;
+mod place;
+mod requests;
+mod samples;
+mod trail;
+mod work;
+
+use place::{Embedded, Place};
+use signoff_core::ledger::Ledger;
+
+/// Makes a test of each of these, in a fresh place of this kind.
+macro_rules! contract {
+    ($place:ty: $($module:ident { $($name:ident)* })*) => {
+        $(mod $module {
+            $(#[tokio::test]
+            async fn $name() {
+                let place = <$place as crate::place::Place>::open().await;
+                crate::$module::$name(&place).await;
+            })*
+        })*
+    };
+}
+
+mod embedded {
+    contract! { crate::place::Embedded:
+        requests {
+            what_is_created_is_loaded
+            a_line_that_moved_is_a_conflict_and_nothing_is_written
+            of_two_at_once_one_is_created
+            an_idempotency_key_stands_for_one_request_until_it_ends
+            the_state_is_what_the_events_make
+            a_step_is_recorded_once_whoever_asks_again
+            of_two_steps_at_once_one_is_recorded
+            what_makes_no_sense_is_shown_and_not_guessed
+            a_listing_is_newest_first_and_of_one_organization
+        }
+        work {
+            a_lease_is_held_by_one
+            a_lease_that_ran_out_is_taken_and_its_holder_writes_nothing_more
+            rings_are_bounded_within_their_window
+            an_intent_forbids_the_cancellation
+            a_cancellation_forbids_the_intent
+            what_a_look_leaves_is_there_for_the_next
+            what_is_due_is_found_oldest_first_and_claimed_once
+            a_request_that_is_over_is_neither_due_nor_open
+            void_leases_let_what_was_intended_settle
+            bookkeeping_costs_one_unit_and_a_step_what_its_items_weigh
+        }
+        line {
+            requests_stand_in_the_order_of_asking_and_leave
+            the_turn_is_had_by_one_and_given_back
+            many_leave_at_once
+        }
+        lock {
+            the_lock_is_had_by_one_and_passed_to_who_waited_longest
+            the_dead_hold_nothing
+            who_waits_can_go
+        }
+        marks {
+            something_is_done_once_until_its_time
+            a_delivery_is_recorded_once_whatever_its_id
+            change_requests_lead_to_their_requests
+            gates_are_none_until_they_are_put
+        }
+        trail {
+            a_day_is_read_page_by_page
+            a_page_that_nobody_handed_out_is_refused
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_everything_when_it_is_opened_again() {
+    let place = Embedded::open().await;
+    let request = samples::created(&place.ledger(), samples::STACK).await;
+    let before = place.ledger().load(request.ask.id).await.unwrap();
+    let place = place.reopen().await;
+    assert_eq!(place.ledger().load(request.ask.id).await.unwrap(), before);
+    assert_eq!(place.ledger().open(10).await.unwrap(), [request.ask.id]);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_unavailable() {
+    let place = Embedded::open().await;
+    let client = place.client().clone();
+    let error = signoff_functions::dynamo::Dynamo::new(client, "another".to_owned()).load(samples::id()).await;
+    assert_eq!(error.unwrap_err().to_string(), "the store does not answer: ResourceNotFoundException");
+}

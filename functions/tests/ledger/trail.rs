@@ -1,0 +1,53 @@
+//! An organization's events of a day, page by page.
+
+use signoff_core::ledger::{Ledger, LedgerError, LineChange, Page};
+
+use crate::place::Place;
+use crate::samples::{STACK, at, created, opened, recorded, step, submitted};
+
+const DAY: &str = "2026-11-23";
+
+pub(crate) async fn a_day_is_read_page_by_page(place: &impl Place) {
+    let ledger = place.ledger();
+    let acme = "acme".parse().unwrap();
+    let mut wanted = Vec::new();
+    for stack in [STACK, "acme/api/prod", "other/web/prod"] {
+        let request = created(&ledger, stack).await;
+        let request = recorded(&ledger, &request, opened(), LineChange::Keep).await;
+        let tomorrow = step(Some(&request), submitted(), at(24 * 3_600));
+        ledger.record(&tomorrow, None, LineChange::Keep).await.unwrap();
+        if !stack.starts_with("other") {
+            wanted.extend(ledger.events(request.ask.id).await.unwrap().into_iter().take(2));
+        }
+    }
+    wanted.sort_by_key(|event| (event.time, event.id));
+    for limit in [1, 2, 3, 4, 100] {
+        let (mut read, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.events_of_day(&acme, DAY, after.as_deref(), limit).await.unwrap();
+            assert!(!page.items.is_empty() && page.items.len() <= limit);
+            read.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(read, wanted, "{limit} at a time");
+    }
+    assert_eq!(ledger.events_of_day(&acme, "2026-11-24", None, 10).await.unwrap().items.len(), 2);
+    assert_eq!(ledger.events_of_day(&acme, "2026-11-25", None, 10).await, Ok(Page { items: Vec::new(), next: None }));
+}
+
+pub(crate) async fn a_page_that_nobody_handed_out_is_refused(place: &impl Place) {
+    let ledger = place.ledger();
+    let acme = "acme".parse().unwrap();
+    let request = created(&ledger, STACK).await;
+    recorded(&ledger, &request, opened(), LineChange::Keep).await;
+    let good = ledger.events_of_day(&acme, DAY, None, 1).await.unwrap().next.unwrap();
+    let lower = good.to_lowercase();
+    for bad in ["", "x", "1.2.3.4", &good[1..], &lower, &format!("{good}."), &format!("{good}9999999999999999999999")] {
+        assert_eq!(ledger.events_of_day(&acme, DAY, Some(bad), 1).await, Err(LedgerError::BadCursor), "{bad:?}");
+    }
+    let otherday = ledger.events_of_day(&acme, "2026-11-24", Some(&good), 1).await;
+    assert_eq!(otherday, Err(LedgerError::BadCursor));
+}
