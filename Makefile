@@ -18,7 +18,7 @@ demo: cargo ## One deployment from the request to its end, against a simulated P
 
 run: cargo ## `signoff local --simulate`, to play with; ends with Ctrl-C
 	$(CARGO) build --locked -p signoff
-	"$(TARGET)/debug/signoff" local --simulate --config signoff.example.toml
+	"$(TARGET)/debug/signoff" local --simulate
 
 test: cargo ## All tests
 	$(CARGO) build --locked -p signoff

@@ -10,7 +10,7 @@ signoff=${SIGNOFF:-target/debug/signoff}
 interactive=${INTERACTIVE:-}
 [ "$interactive" = 0 ] && interactive=
 # How long anything but a person may take, in seconds.
-patience=60
+patience=8
 
 # Nothing of the caller's own: the demo talks to nobody but its own processes.
 unset PULUMI_ACCESS_TOKEN SIGNOFF_URL SIGNOFF_PULUMI_URL SIGNOFF_DEPLOYER_TOKEN SIGNOFF_WEBHOOK_SECRET
@@ -25,8 +25,8 @@ say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() {
   printf '\nThe demo failed: %s\n' "$*" >&2
   if [ -s "$dir/log" ]; then
-    printf 'The last lines of signoff'\''s log:\n' >&2
-    tail -n 30 "$dir/log" >&2
+    printf 'The last lines of signoff'\''s log, without the answers that it gave:\n' >&2
+    grep -v '::edge: answered' "$dir/log" | tail -n 30 >&2
   fi
   exit 1
 }

@@ -76,4 +76,6 @@ pub(crate) enum Command {
     Audit(commands::audit::Args),
     /// Check a configuration file
     Config(commands::config::Args),
+    /// Run the whole gate in one process, on one machine
+    Local(crate::local::Args),
 }

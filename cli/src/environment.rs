@@ -35,6 +35,6 @@ impl Environment {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the command line reads its environment")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }

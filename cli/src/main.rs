@@ -9,6 +9,7 @@ mod commands;
 mod credentials;
 mod environment;
 mod failure;
+mod local;
 mod output;
 mod render;
 

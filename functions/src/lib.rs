@@ -3,9 +3,9 @@
 
 pub mod api;
 pub mod dynamo;
+pub mod machine;
 pub mod pulumi;
 pub mod receive;
 pub mod secrets;
-pub mod machine;
-pub mod stream;
 pub mod setup;
+pub mod stream;

@@ -49,7 +49,8 @@ impl Function {
     /// # Errors
     /// If the environment lacks something.
     pub async fn start() -> Result<Self, Error> {
-        let filter = tracing_subscriber::EnvFilter::try_new(variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned()))?;
+        let filter =
+            tracing_subscriber::EnvFilter::try_new(variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned()))?;
         tracing_subscriber::fmt().json().with_env_filter(filter).without_time().with_target(false).init();
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let ledger = Dynamo::new(aws_sdk_dynamodb::Client::new(&aws), needed("SIGNOFF_TABLE")?);

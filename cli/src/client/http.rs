@@ -44,8 +44,6 @@ pub(crate) struct Http {
 
 /// An answer that is no refusal.
 pub(crate) struct Answer {
-    /// The HTTP status.
-    pub(crate) status: u16,
     /// Its headers.
     pub(crate) headers: HeaderMap,
     /// Its body.
@@ -115,7 +113,7 @@ impl Http {
             body.extend_from_slice(&chunk);
         }
         match status {
-            200..300 => Ok(Answer { status, headers, body }),
+            200..300 => Ok(Answer { headers, body }),
             300..400 => Err(Failure::Failed(format!(
                 "{} sends elsewhere ({status}), and the token does not follow: say its final address",
                 self.base

@@ -37,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) deployment: Option<Deployment>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) created_at: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) updated_at: String,
     pub(crate) expires_at: Option<String>,
     pub(crate) outcome: Option<Outcome>,
 }

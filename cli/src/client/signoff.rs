@@ -14,6 +14,9 @@ use crate::failure::Failure;
 /// How often a call that may be repeated is tried.
 const ATTEMPTS: u32 = 4;
 
+/// Before every event. A server that is not told since when gives what it thinks is enough, which is not the whole trail.
+const DAWN: &str = "1970-01-01T00:00:00Z";
+
 /// A client of one signoff.
 pub(crate) struct Signoff {
     http: Http,
@@ -92,10 +95,10 @@ impl Signoff {
         self.get(self.with_query(&["v1", "gates"], &[])).await?.json()
     }
 
-    /// Where the audit trail begins.
+    /// Where the audit trail begins; without `since` at its first event.
     pub(crate) fn audit(&self, since: Option<&str>, until: Option<&str>) -> Url {
-        let bounds = [("since", since), ("until", until)];
-        let query: Vec<_> = bounds.into_iter().filter_map(|(name, time)| Some((name, time?.to_owned()))).collect();
+        let since = ("since", since.unwrap_or(DAWN).to_owned());
+        let query: Vec<_> = [since].into_iter().chain(until.map(|until| ("until", until.to_owned()))).collect();
         self.with_query(&["v1", "audit"], &query)
     }
 
@@ -105,8 +108,7 @@ impl Signoff {
     /// As every call.
     pub(crate) async fn audit_page(&self, url: &Url) -> Result<Page, Failure> {
         let answer = self.patiently(|| self.get(url.clone())).await?;
-        let next =
-            self.http.base.next_page(url, &answer.headers).map_err(|error| Failure::Failed(error.to_string()))?;
+        let next = self.http.base.next_page(url, &answer.headers);
         if next.as_ref() == Some(url) {
             return Err(Failure::Failed("the next page of the trail is the same again".to_owned()));
         }

@@ -21,8 +21,8 @@ const MAX_COMMENT: usize = 1_000;
 /// The options of `signoff approve`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The approval goes from here to Pulumi Cloud; it does not pass through signoff. Whether it counts is up to the rules there,
-and to the gate: the requester's own does not, unless the gate says so.
+The approval goes from here to Pulumi Cloud; it does not pass through signoff.
+Whether it counts is up to the rules there and to the gate: the requester's own does not, unless the gate says so.
 A change request that was edited since signoff submitted it is not approved.
 
 Examples:

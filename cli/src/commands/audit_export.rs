@@ -19,17 +19,18 @@ use crate::render::text;
 /// The options of `signoff audit export`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-For admins of the organization. A time is 2026-11-23T20:00:00Z, a day (from its first moment, UTC), or how long ago, such as 7d.
+For admins of the organization.
+A time is 2026-11-23T20:00:00Z, a day (its first moment, UTC), or how long ago, such as 7d.
 With --output the file appears when it is complete, or not at all.
 
 Examples:
   signoff audit export --since 2026-11-01 --until 2026-12-01 --output november.ndjson
   signoff audit export --since 24h | jq -r 'select(.data.to == \"granted\") | .subject'")]
 pub(crate) struct Args {
-    /// Only events from this time on
+    /// Only events from this time on (default: from the first)
     #[arg(long, value_name = "TIME")]
     since: Option<When>,
-    /// Only events before this time
+    /// Only events before this time (default: until now)
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
     /// The file to write (default: standard output)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use signoff_core::names::RequestId;
 
@@ -18,14 +19,15 @@ use crate::render::text::line;
 const BLIND_FILE: &str =
     "A file does not show what was cut off after its last events: for that, check against the server.";
 /// What no check against the server can see.
-const BLIND_SERVER: &str = "Each trail ends where the server says that its request stands. Not seen from here: events cut off the end that changed \
-    no state, and a ledger that was rewritten as a whole; an export kept elsewhere shows both.";
+const BLIND_SERVER: &str = "Each trail ends where and when the server says that its request last changed. What can't be seen from here is a \
+    ledger that was rewritten as a whole: an export kept elsewhere shows it.";
 
 /// The options of `signoff audit verify`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without FILE the server is asked: for the trail of one request, or, for admins, for the whole. Then it is also checked that each
-trail ends where its request stands. The exit code is 1 if anything is broken.
+Without FILE the server is asked: for the trail of one request or, for admins, for the whole.
+Then it is also checked that each trail ends where its request stands.
+The exit code is 1 if anything is broken.
 
 Examples:
   signoff audit verify november.ndjson
@@ -106,22 +108,30 @@ async fn look(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
         return Ok(broken("there are events of other requests among them"));
     }
     let mut verdict = verdicts.swap_remove(place);
-    if let Some(why) = disagreement(&verdict.finding, &stands.state) {
+    if let Some(why) = disagreement(&verdict.finding, &stands) {
         verdict.finding = Finding::Broken(why);
     }
     Ok(verdict)
 }
 
-/// What speaks against a trail where the server says that the request is in this state.
-fn disagreement(finding: &Finding, state: &str) -> Option<String> {
+/// What speaks against a trail where the server says that its request stands like this.
+fn disagreement(finding: &Finding, stands: &Request) -> Option<String> {
     match finding {
-        Finding::Whole(request) if request.status.state.as_str() == state => None,
-        Finding::Whole(request) => Some(format!(
-            "the trail ends with event {} in {}, but the request is {}: events were cut off or rewritten",
-            request.status.sequence,
-            request.status.state,
-            line(state)
-        )),
+        Finding::Whole(trail) => {
+            let status = &trail.status;
+            let changed = stands.updated_at.parse::<Timestamp>();
+            if status.state.as_str() == stands.state && changed.is_ok_and(|at| at == status.updated_at) {
+                return None;
+            }
+            Some(format!(
+                "the trail ends with event {} of {} in {}, but the request is {} since {}: events were cut off or rewritten",
+                status.sequence,
+                status.updated_at,
+                status.state,
+                line(&stands.state),
+                line(&stands.updated_at),
+            ))
+        }
         Finding::Window { first, .. } => Some(format!("the events before event {first} are missing")),
         Finding::Broken(_) => None,
     }
@@ -140,8 +150,8 @@ async fn check_all(app: &App, signoff: &Signoff) -> Result<Exit, Failure> {
     let strays = strays_of(&trails);
     let mut verdicts = trails.verdicts();
     for verdict in &mut verdicts {
-        let state = stands.remove(&verdict.subject);
-        let agrees = state.is_some_and(|state| disagreement(&verdict.finding, &state).is_none());
+        let request = stands.remove(&verdict.subject);
+        let agrees = request.is_some_and(|request| disagreement(&verdict.finding, &request).is_none());
         if (!agrees || matches!(verdict.finding, Finding::Broken(_)))
             && let Ok(id) = verdict.subject.parse()
         {
@@ -168,8 +178,8 @@ async fn again(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
     }
 }
 
-/// The state of every request.
-async fn standing(signoff: &Signoff) -> Result<HashMap<String, String>, Failure> {
+/// Every request as it stands.
+async fn standing(signoff: &Signoff) -> Result<HashMap<String, Request>, Failure> {
     let mut stands = HashMap::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -178,7 +188,7 @@ async fn standing(signoff: &Signoff) -> Result<HashMap<String, String>, Failure>
         let page = signoff.list(&filters).await?;
         for json in page["requests"].as_array().into_iter().flatten() {
             let request = Request::from_json(json)?;
-            stands.insert(request.id, request.state);
+            stands.insert(request.id.clone(), request);
         }
         cursor = page["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {

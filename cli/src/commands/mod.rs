@@ -35,5 +35,6 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Gates(args) => gates::run(app, args).await,
         Command::Audit(args) => audit::run(app, args).await,
         Command::Config(args) => config::run(app, &args),
+        Command::Local(args) => crate::local::run(args).await,
     }
 }

@@ -68,8 +68,8 @@ impl FromStr for Pin {
 }
 
 fn key(text: &str) -> Result<String, &'static str> {
-    let is_key = (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    is_key.then(|| text.to_owned()).ok_or("a key is 1 to 200 letters, digits and signs")
+    let is_key = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    is_key.then(|| text.to_owned()).ok_or("a key is 1 to 255 letters, digits and signs")
 }
 
 /// Asks, and waits if that is wished.

@@ -10,7 +10,10 @@ fn a_good_file_is_ok_and_shows_its_gates_with_their_defaults() {
     std::fs::write(stub.home.join("signoff.toml"), GOOD).unwrap();
     let run = finish(bare(&stub.home, &["config", "check"]), "").ends(0);
     assert!(run.out.starts_with("signoff.toml: OK, 1 gate\nSTACKS"), "{run:?}");
-    assert!(run.out.contains("acme/*/prod  acme/credentials/prod  update, preview, refresh, destroy  default    72h"), "{run:?}");
+    assert!(
+        run.out.contains("acme/*/prod  acme/credentials/prod  update, preview, refresh, destroy  default    72h"),
+        "{run:?}"
+    );
     let json = finish(bare(&stub.home, &["config", "check", "--json"]), "").ends(0).json();
     assert_eq!((&json["ok"], &json["gate"][0]["pending-timeout"]), (&true.into(), &"72h".into()));
 }
@@ -22,7 +25,10 @@ fn a_bad_file_is_refused_with_file_line_key_and_reason() {
     let run = finish(bare(&stub.home, &["config", "check", "x.toml"]), "").ends(1);
     assert!(run.err.starts_with("x.toml: line 4: access-duration: a duration is"), "{run:?}");
     let json = finish(bare(&stub.home, &["config", "check", "x.toml", "--json"]), "").ends(1).json();
-    assert_eq!((&json["ok"], &json["error"]["line"], &json["error"]["key"]), (&false.into(), &4.into(), &"access-duration".into()));
+    assert_eq!(
+        (&json["ok"], &json["error"]["line"], &json["error"]["key"]),
+        (&false.into(), &4.into(), &"access-duration".into())
+    );
     std::fs::write(stub.home.join("x.toml"), b"hold = true\n# \xff\n").unwrap();
     let run = finish(bare(&stub.home, &["config", "check", "x.toml"]), "").ends(1);
     assert_eq!(run.err, "x.toml: line 2: is not UTF-8\n");

@@ -15,7 +15,9 @@ fn a_list_is_a_table_and_follows_its_cursor() {
     let run = stub.run(&[&["list"], &filters[..]].concat()).ends(0);
     let lines: Vec<_> = run.out.lines().collect();
     assert!(lines[0].starts_with("ID ") && lines[0].ends_with("WAITING FOR"), "{run:?}");
-    assert!(lines[1].contains("pending_approval") && lines[1].ends_with("credentials/prod: 0 of 1 approvals that count"));
+    assert!(
+        lines[1].contains("pending_approval") && lines[1].ends_with("credentials/prod: 0 of 1 approvals that count")
+    );
     assert!(lines[2].contains("succeeded") && lines.len() == 3);
     let query = "stack=acme%2Fweb%2Fprod&state=open&requester=alice";
     assert_eq!(

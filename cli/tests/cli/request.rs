@@ -10,7 +10,14 @@ const ASK: [&str; 5] = ["request", "acme/web/prod", "update", "--reason", "Ship 
 fn what_is_asked_is_sent_with_the_token_and_a_key() {
     let stub = Stub::start();
     stub.on("POST /v1/requests", [reply(202, request("requested"))]);
-    let more = ["--commit", "0123456789abcdef0123456789abcdef01234567", "--access-duration", "30m", "--grant-expiration", "10m"];
+    let more = [
+        "--commit",
+        "0123456789abcdef0123456789abcdef01234567",
+        "--access-duration",
+        "30m",
+        "--grant-expiration",
+        "10m",
+    ];
     let run = stub.run(&[&ASK[..], &more, &["--pending-timeout", "4h", "--on-behalf-of", "carol"]].concat()).ends(0);
     assert!(run.out.contains(ID) && run.out.contains("requested") && run.err.contains("signoff watch"), "{run:?}");
     let call = &stub.calls()[0];
@@ -24,7 +31,10 @@ fn what_is_asked_is_sent_with_the_token_and_a_key() {
 #[test]
 fn a_lost_answer_is_asked_for_again_under_the_same_key() {
     let stub = Stub::start();
-    stub.on("POST /v1/requests", [reply_problem(503, "Try again", "the store is away"), reply(200, request("requested"))]);
+    stub.on(
+        "POST /v1/requests",
+        [reply_problem(503, "Try again", "the store is away"), reply(200, request("requested"))],
+    );
     let run = stub.run(&[&ASK[..], &["--json", "--idempotency-key", "build-7"]].concat()).ends(0);
     assert_eq!(run.json()["id"], ID);
     let keys: Vec<_> = stub.calls().iter().map(|call| call.headers["idempotency-key"].clone()).collect();

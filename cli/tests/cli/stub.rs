@@ -134,7 +134,8 @@ async fn answer(
     let body = serde_json::from_slice(&body).unwrap_or_default();
     script.calls.push(Call { line: format!("{method} {uri}"), headers, body });
     let replies = script.answers.get_mut(&format!("{method} {}", uri.path()));
-    let reply = replies.and_then(|replies| if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() });
+    let reply =
+        replies.and_then(|replies| if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() });
     let reply = reply.unwrap_or_else(|| reply_problem(404, "Not found", "there is no such request"));
     let mut response = (StatusCode::from_u16(reply.status).unwrap(), reply.body).into_response();
     for (name, value) in reply.headers {

@@ -11,7 +11,15 @@ fn path() -> String {
 #[test]
 fn the_exit_code_says_how_it_ended() {
     let stub = Stub::start();
-    for (state, code) in [("succeeded", 0), ("failed", 4), ("rejected", 3), ("expired", 3), ("cancelled", 3), ("error", 1), ("vanished", 1)] {
+    for (state, code) in [
+        ("succeeded", 0),
+        ("failed", 4),
+        ("rejected", 3),
+        ("expired", 3),
+        ("cancelled", 3),
+        ("error", 1),
+        ("vanished", 1),
+    ] {
         stub.on(&path(), [ended(state, "So it went.")]);
         let run = stub.run(&["watch", ID]).ends(code);
         assert!(run.out.contains(state) && run.out.contains("So it went."), "{run:?}");
@@ -23,7 +31,8 @@ fn each_change_is_told_once_with_what_it_waits_for_and_how_to_approve() {
     let stub = Stub::start();
     stub.on("POST /v1/requests", [reply(202, request("requested"))]);
     let mut deploying = request("deploying");
-    deploying["deployment"] = json!({"id": "d", "version": 12, "status": "running", "url": "https://app.pulumi.com/d/12"});
+    deploying["deployment"] =
+        json!({"id": "d", "version": 12, "status": "running", "url": "https://app.pulumi.com/d/12"});
     stub.on(&path(), [pending(), pending(), deploying, ended("succeeded", "Deployed.")]);
     let run = stub.run(&["request", "acme/web/prod", "update", "--reason", "Ship 2.4", "--wait"]).ends(0);
     let found: Vec<usize> = [
@@ -77,7 +86,10 @@ fn an_address_where_nobody_is_is_not_waited_for() {
 #[test]
 fn a_token_that_is_refused_meanwhile_ends_the_waiting() {
     let stub = Stub::start();
-    stub.on(&path(), [Reply::from(pending()), reply_problem(401, "Unauthorized", "Pulumi Cloud does not know the token")]);
+    stub.on(
+        &path(),
+        [Reply::from(pending()), reply_problem(401, "Unauthorized", "Pulumi Cloud does not know the token")],
+    );
     assert!(stub.run(&["watch", ID]).ends(1).err.contains("Unauthorized (401)"));
 }
 

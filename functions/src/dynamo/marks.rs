@@ -43,8 +43,15 @@ pub(super) async fn put_gates(db: &Dynamo, gates: &Gates) -> Result<(), LedgerEr
     db.write(&Write::put(Key::gates(), [(keys::GATES, json(gates)?)])).await.map(|_| ())
 }
 
-pub(super) async fn ring(db: &Dynamo, id: RequestId, worker: Worker, cause: Cause, ulid: Ulid) -> Result<(), LedgerError> {
-    let attributes = [(keys::FOR, s(worker.as_str())), (keys::CAUSE, s(cause.as_str())), (keys::RING, s(ulid.to_string()))];
+pub(super) async fn ring(
+    db: &Dynamo,
+    id: RequestId,
+    worker: Worker,
+    cause: Cause,
+    ulid: Ulid,
+) -> Result<(), LedgerError> {
+    let attributes =
+        [(keys::FOR, s(worker.as_str())), (keys::CAUSE, s(cause.as_str())), (keys::RING, s(ulid.to_string()))];
     db.write(&Write::put(Key::ring(id), attributes)).await.map(|_| ())
 }
 

@@ -34,7 +34,9 @@ impl Filters {
 /// same, or `{"exists": …}`.
 fn matches(pattern: &Value, value: Option<&Value>) -> bool {
     match pattern {
-        Value::Object(keys) => keys.iter().all(|(key, pattern)| matches(pattern, value.and_then(|value| value.get(key)))),
+        Value::Object(keys) => {
+            keys.iter().all(|(key, pattern)| matches(pattern, value.and_then(|value| value.get(key))))
+        }
         Value::Array(any) => any.iter().any(|one| match one.get("exists").and_then(Value::as_bool) {
             Some(exists) => value.is_some() == exists,
             None => value == Some(one),
@@ -59,7 +61,11 @@ mod tests {
         assert_eq!(woken(json!({"pk": {"S": "REQ#1"}, "wake": {"S": "deploy"}})), (false, true));
         assert_eq!(woken(json!({"for": {"S": "deploy"}, "ring": {"S": "x"}})), (false, true));
         assert_eq!(woken(json!({"delivery": {"S": "{}"}})), (true, false));
-        assert_eq!(woken(json!({"pk": {"S": "REQ#1"}, "sk": {"S": "WORK"}})), (false, false), "bookkeeping wakes nobody");
+        assert_eq!(
+            woken(json!({"pk": {"S": "REQ#1"}, "sk": {"S": "WORK"}})),
+            (false, false),
+            "bookkeeping wakes nobody"
+        );
         let expired = json!({"eventName": "REMOVE", "dynamodb": {"OldImage": {"delivery": {"S": "{}"}}}});
         assert!(!apply.pass(&expired) && !deploy.pass(&expired), "an expiry wakes nobody");
     }

@@ -62,7 +62,11 @@ where
     response
 }
 
-async fn ring<L: Ledger, P: PulumiCloud, H: Host>(keeper: &Gatekeeper<L, P, H>, worker: Worker, bell: Bell) -> Result<(), LedgerError> {
+async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
+    keeper: &Gatekeeper<L, P, H>,
+    worker: Worker,
+    bell: Bell,
+) -> Result<(), LedgerError> {
     match bell {
         Bell::Look(id, cause) => keeper.look(worker, id, cause).await,
         Bell::Answer(pointers) => keeper.answer(&pointers).await,

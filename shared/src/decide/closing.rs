@@ -60,8 +60,9 @@ fn is_open(change_request: &ChangeRequest) -> bool {
     change_request.applied_at.is_none() && change_request.status != ChangeRequestStatus::Closed
 }
 
+/// Whether a creation was begun whose outcome neither the ledger nor this look knows.
 fn is_creation_unclear(known: &Known<'_>) -> bool {
-    known.request.status.change_requests.is_empty() && known.work.note.opening.is_some()
+    known.request.status.change_requests.is_empty() && known.work.note.opening.is_some() && known.facts.opened.is_none()
 }
 
 /// After a creation of which no outcome is recorded: waits until its effect shows, and closes the drafts that it left.

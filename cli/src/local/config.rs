@@ -1,0 +1,104 @@
+//! What `signoff local` takes from its files and its environment, read once; what is missing or wrong keeps it from starting.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use signoff_core::gate::Gates;
+use signoff_core::names::PrincipalName;
+use signoff_functions::receive::WebhookSecrets;
+use signoff_functions::secrets::Secret;
+use tracing_subscriber::EnvFilter;
+
+use super::simulate::Simulated;
+use super::{Args, failed};
+use crate::environment::variable;
+use crate::failure::Failure;
+
+/// The configuration file where none is named.
+const DEFAULT_FILE: &str = "signoff.toml";
+
+/// Everything that is configured.
+pub(super) struct Configuration {
+    pub(super) gates: Gates,
+    pub(super) tokens: HashMap<PrincipalName, Secret>,
+    pub(super) webhook: WebhookSecrets,
+    pub(super) pulumi_url: String,
+    pub(super) public_url: Option<String>,
+    pub(super) installation: String,
+}
+
+impl Configuration {
+    pub(super) fn read(args: &Args, simulated: Option<&Simulated>) -> Result<Self, Failure> {
+        let gates = gates(args.config.as_deref(), simulated)?;
+        let mut tokens = HashMap::new();
+        for principal in gates.principals() {
+            let name = token_variable(principal);
+            let token = variable(&name).or_else(|| simulated.map(|_| super::simulate::PRINCIPAL_TOKEN.to_owned()));
+            let token = token.as_deref().and_then(Secret::new).ok_or_else(|| {
+                failed(format!(
+                    "{name} is not set: the access token of the principal {principal}, whose gates are configured"
+                ))
+            })?;
+            tokens.insert(principal.clone(), token);
+        }
+        let current =
+            variable("SIGNOFF_WEBHOOK_SECRET").or_else(|| simulated.map(|simulated| simulated.webhook_secret.clone()));
+        let current = current.as_deref().and_then(Secret::new).ok_or_else(|| {
+            failed("SIGNOFF_WEBHOOK_SECRET is not set: the shared secret of the webhook at Pulumi Cloud; without it nobody could tell who rings")
+        })?;
+        let previous = variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new);
+        let pulumi_url = args.pulumi_url.clone().unwrap_or_else(|| match simulated {
+            Some(simulated) => simulated.sim.url(),
+            None => variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned()),
+        });
+        Ok(Self {
+            gates,
+            tokens,
+            webhook: WebhookSecrets { current, previous },
+            pulumi_url,
+            public_url: variable("SIGNOFF_PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            installation: installation()?,
+        })
+    }
+}
+
+/// The installation's name stands in the first line of each description, so it is one word.
+fn installation() -> Result<String, Failure> {
+    let name = variable("SIGNOFF_INSTALLATION").unwrap_or_else(|| "local".to_owned());
+    let plain = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if plain {
+        Ok(name)
+    } else {
+        Err(failed("SIGNOFF_INSTALLATION is a word of letters, digits, '-', '_' and '.' (40 at most)"))
+    }
+}
+
+fn gates(file: Option<&Path>, simulated: Option<&Simulated>) -> Result<Gates, Failure> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => Gates::from_toml(&text).map_err(|error| failed(format!("{}: {error}", path.display()))),
+        // To play with, no file is needed; but one that was named has to be there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() && simulated.is_some() => {
+            Gates::from_toml(super::simulate::GATES).map_err(|error| failed(error.to_string()))
+        }
+        Err(error) => Err(failed(format!("can't read the configuration {}: {error}", path.display()))),
+    }
+}
+
+/// The variable that has a principal's token.
+fn token_variable(principal: &PrincipalName) -> String {
+    if *principal == PrincipalName::default() {
+        return "SIGNOFF_DEPLOYER_TOKEN".to_owned();
+    }
+    format!("SIGNOFF_DEPLOYER_TOKEN_{}", principal.as_str().to_uppercase().replace('-', "_"))
+}
+
+/// Sends logs to standard error.
+pub(super) fn logs() -> Result<(), Failure> {
+    // The store warns of every condition that does not hold, which is how the ledger works.
+    let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info,dynoxide=error".to_owned());
+    let filter =
+        EnvFilter::try_new(&filter).map_err(|error| failed(format!("SIGNOFF_LOG is no tracing filter: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}

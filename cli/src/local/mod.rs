@@ -1,0 +1,239 @@
+//! `signoff local`: the whole gate in one process, on one machine. The same handlers that run on Lambda, the same DynamoDB calls against an
+//! embedded store in a file, the same stream, a timer for the schedule.
+
+mod config;
+mod pump;
+mod simulate;
+mod store;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use signoff_core::host::Host;
+use signoff_core::look::{Gatekeeper, Timing};
+use signoff_core::names::BadName;
+use signoff_core::period::Period;
+use signoff_core::sweep::sweep;
+use signoff_functions::api::{self, Api};
+use signoff_functions::dynamo::Dynamo;
+use signoff_functions::machine::Machine;
+use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
+use signoff_functions::receive::{self, Receive};
+use signoff_functions::secrets::Tokens;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use crate::failure::{Exit, Failure};
+use config::Configuration;
+use pump::Pump;
+use store::Store;
+
+/// How long after a call whose answer never came its effect may still show, on one machine.
+const SETTLE: SignedDuration = SignedDuration::from_secs(10);
+/// How long one look may send calls.
+const BUDGET: Duration = Duration::from_secs(20);
+/// How long what is in hand may take after a signal to stop.
+const GRACE: Duration = Duration::from_secs(35);
+/// How often what expired is swept from the store.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// The gatekeeper, as it works here.
+pub(crate) type Keeper = Gatekeeper<Dynamo, PrincipalClient, Machine>;
+
+/// Runs the whole gate in one process
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  signoff local --simulate                    # to play with: a simulated Pulumi Cloud beside it
+  SIGNOFF_DEPLOYER_TOKEN=… SIGNOFF_WEBHOOK_SECRET=… signoff local --config signoff.toml
+
+Environment:
+  SIGNOFF_DEPLOYER_TOKEN           access token of the principal `default`
+  SIGNOFF_DEPLOYER_TOKEN_<NAME>    access token of another one (upper case, - as _)
+  SIGNOFF_WEBHOOK_SECRET           the webhook's shared secret
+  SIGNOFF_WEBHOOK_SECRET_PREVIOUS  the one before, while it is being rotated
+  SIGNOFF_PUBLIC_URL               where signoff is reached from outside, for links (default: where it listens)
+  SIGNOFF_INSTALLATION             its name in the marks that it leaves at Pulumi Cloud (default: local)
+  SIGNOFF_LOG                      a tracing filter; logs go to standard error (default: info)")]
+pub(crate) struct Args {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Where the state is kept
+    #[arg(long, default_value = ".signoff")]
+    pub(crate) data_dir: PathBuf,
+    /// The gates [default: signoff.toml]
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Pulumi Cloud's API; with --simulate: what stands in front of the simulated one [default: SIGNOFF_PULUMI_URL, or https://api.pulumi.com]
+    #[arg(long)]
+    pub(crate) pulumi_url: Option<String>,
+    /// The time between two sweeps, such as 5s or 200ms
+    #[arg(long, default_value = "5s", value_parser = every)]
+    pub(crate) reconcile_every: SignedDuration,
+    /// Start a simulated Pulumi Cloud beside it, with the organization acme
+    #[arg(long)]
+    pub(crate) simulate: bool,
+    /// Where the simulated Pulumi Cloud listens
+    #[arg(long, default_value = "127.0.0.1:0", requires = "simulate")]
+    pub(crate) simulate_listen: SocketAddr,
+    /// A proxy in front of it does TLS, so that it may listen beyond loopback
+    #[arg(long)]
+    pub(crate) behind_tls_proxy: bool,
+}
+
+/// A period, or a number of milliseconds.
+fn every(text: &str) -> Result<SignedDuration, BadName> {
+    match text.strip_suffix("ms").and_then(|digits| digits.parse::<u32>().ok()) {
+        Some(millis @ 1..) => Ok(SignedDuration::from_millis(i64::from(millis))),
+        _ => text.parse::<Period>().map(|period| period.duration()),
+    }
+}
+
+/// Runs until a signal stops it.
+///
+/// # Errors
+/// Whatever keeps it from starting, in a sentence for a person.
+pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
+    config::logs()?;
+    if !args.listen.ip().is_loopback() && !args.behind_tls_proxy {
+        return Err(Failure::Usage(format!(
+            "{} is not a loopback address: tokens would cross the network in the clear. Put a TLS proxy in front and say --behind-tls-proxy.",
+            args.listen
+        )));
+    }
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| failed(format!("can't listen on {}: {error}", args.listen)))?;
+    let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+    let simulated = if args.simulate { Some(simulate::start(address, args.simulate_listen).await?) } else { None };
+    let configuration = Configuration::read(&args, simulated.as_ref())?;
+    let store = Store::open(&args.data_dir).await?;
+    let machine = Machine::new();
+    let ledger = store.ledger();
+    ledger.put_gates(&configuration.gates).await.map_err(|error| failed(error.to_string()))?;
+    ledger.void_leases(machine.now(), SETTLE).await.map_err(|error| failed(error.to_string()))?;
+
+    let options = ClientOptions::default();
+    let client = PulumiClient::new(&configuration.pulumi_url, options).map_err(|error| failed(error.to_string()))?;
+    let public_url = configuration.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let keeper: Arc<Keeper> = Arc::new(Gatekeeper {
+        ledger: ledger.clone(),
+        cloud: PrincipalClient::new(client.clone(), Tokens::Given(configuration.tokens)),
+        host: machine,
+        installation: configuration.installation,
+        link: Some(format!("{public_url}/v1/requests/")),
+        timing: Timing { sweep: args.reconcile_every, settle: SETTLE, budget: BUDGET, call: options.timeout },
+    });
+    let api = api::router(Api {
+        ledger: Arc::new(ledger.clone()),
+        console_url: client.console_url().to_owned(),
+        callers: Arc::new(CallerClient::new(client)),
+        host: Arc::new(machine),
+        public_url,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sweep: args.reconcile_every,
+    });
+    let door = receive::router(Receive {
+        ledger: Arc::new(ledger.clone()),
+        secrets: configuration.webhook,
+        host: Arc::new(machine),
+    });
+
+    // Whoever writes says so, and the stream is read at once.
+    let written = Arc::new(Notify::new());
+    let tell = Arc::clone(&written);
+    let served = api.merge(door).layer(axum::middleware::map_response(move |response: axum::response::Response| {
+        let tell = Arc::clone(&tell);
+        async move {
+            tell.notify_one();
+            response
+        }
+    }));
+    let (stop, stopped) = watch::channel(false);
+    let pump = Pump::new(&store, Arc::clone(&keeper), Arc::clone(&written))?;
+    let pump = tokio::spawn(pump.run(stopped.clone()));
+    let clock = tokio::spawn(clock(ledger, machine, args.reconcile_every, written, stopped.clone()));
+    let tidy = tokio::spawn(store.clone().tidy(TIDY_EVERY, stopped.clone()));
+    let server = tokio::spawn(serve(listener, served, stopped));
+
+    ready(address, simulated.as_ref())?;
+    signalled().await?;
+    tracing::info!("stopping: what is in hand is finished first");
+    let _ = stop.send(true);
+    let all = async {
+        let _ = tokio::join!(server, clock, tidy, pump);
+    };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("what was in hand took too long; it goes on at the next start");
+    }
+    if let Some(simulated) = simulated {
+        simulated.sim.stop().await;
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+/// The line on standard output that says that it takes connections.
+fn ready(address: SocketAddr, simulated: Option<&simulate::Simulated>) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
+    if let Some(simulated) = simulated {
+        text.push_str(&simulated.how_to_use(address));
+    }
+    text.push_str(&format!("signoff is ready on http://{address}\n"));
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed(error.to_string()))
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
+    let until = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+        tracing::error!(%error, "the server stopped");
+    }
+}
+
+/// The schedule: a sweep, now and then.
+async fn clock(
+    ledger: Dynamo,
+    machine: Machine,
+    every: SignedDuration,
+    written: Arc<Notify>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut ticks = tokio::time::interval(Duration::try_from(every).unwrap_or(Duration::from_secs(5)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        match sweep(&ledger, &machine, every).await {
+            Ok(0) => {}
+            Ok(rung) => {
+                tracing::debug!(rung, "swept");
+                written.notify_one();
+            }
+            Err(error) => tracing::error!(%error, "a sweep failed; the next one comes anyway"),
+        }
+    }
+}
+
+async fn signalled() -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| failed(format!("can't wait for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn failed(why: impl Into<String>) -> Failure {
+    Failure::Failed(why.into())
+}

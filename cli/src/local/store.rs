@@ -1,0 +1,148 @@
+//! The embedded store: a DynamoDB-compatible engine on SQLite, in this process, behind a loopback port of its own.
+//!
+//! Its traps: every write to a table with a stream scans all stream records that are there, and nothing trims them. So records that were read are deleted
+//! through a second SQLite connection. That uses its private schema: the crate is pinned, and a test fails when the schema changes.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use dynoxide::Database;
+use rusqlite::Connection;
+use signoff_functions::dynamo::{Dynamo, create_table};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::failed;
+use crate::failure::Failure;
+
+/// The table's name.
+pub(super) const TABLE: &str = "signoff";
+/// The store's file in the data directory.
+const FILE: &str = "store.db";
+/// The file whose lock says that a process has the directory.
+const LOCK: &str = "lock";
+/// The longest that one operation of the store takes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The store of one data directory. Clones share it.
+#[derive(Clone)]
+pub(super) struct Store {
+    database: Database,
+    trim: Arc<std::sync::Mutex<Connection>>,
+    ledger: Dynamo,
+    server: Arc<Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>>,
+    _lock: Arc<File>,
+}
+
+impl Store {
+    /// Opens the store in this directory, which is made if it is not there, and which belongs to this process from then on.
+    pub(super) async fn open(directory: &Path) -> Result<Self, Failure> {
+        let shown = directory.display();
+        std::fs::create_dir_all(directory)
+            .map_err(|error| failed(format!("can't make the data directory {shown}: {error}")))?;
+        let lock = File::create(directory.join(LOCK))
+            .map_err(|error| failed(format!("can't write to the data directory {shown}: {error}")))?;
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => {
+                failed(format!("the data directory {shown} is in use by another process"))
+            }
+            std::fs::TryLockError::Error(error) => failed(format!("can't lock the data directory {shown}: {error}")),
+        })?;
+        let path = directory.join(FILE);
+        let broken = |error: &dyn std::fmt::Display| {
+            failed(format!(
+                "the store {} can't be opened: {error}. If it is damaged, restore it from a backup; nothing was changed.",
+                path.display()
+            ))
+        };
+        let text = path.to_str().ok_or_else(|| failed(format!("the data directory {shown} has no name in UTF-8")))?;
+        let database = Database::new(text).map_err(|error| broken(&error))?;
+        let trim = Connection::open(&path).map_err(|error| broken(&error))?;
+        trim.busy_timeout(TIMEOUT).map_err(|error| broken(&error))?;
+        check(&trim).map_err(|error| broken(&error))?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| failed(format!("no port for the store: {error}")))?;
+        let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = database.clone();
+        let server = tokio::spawn(async move {
+            let until = async {
+                let _ = stopped.await;
+            };
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, served, until).await {
+                tracing::error!(error, "the store's server stopped");
+            }
+        });
+        let timeouts = TimeoutConfig::builder().operation_timeout(TIMEOUT).build();
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("local"))
+            .endpoint_url(format!("http://{address}"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        create_table(&client, TABLE).await.map_err(|error| broken(&error))?;
+        let ledger = Dynamo::new(client, TABLE.to_owned());
+        let server = Arc::new(Mutex::new(Some((stop, server))));
+        Ok(Self { database, trim: Arc::new(std::sync::Mutex::new(trim)), ledger, server, _lock: Arc::new(lock) })
+    }
+
+    /// The ledger in it.
+    pub(super) fn ledger(&self) -> Dynamo {
+        self.ledger.clone()
+    }
+
+    /// The database, for its stream.
+    pub(super) fn database(&self) -> Database {
+        self.database.clone()
+    }
+
+    /// Deletes the stream records up to this sequence number; the newest stays, so that numbers go on growing.
+    pub(super) fn trim(&self, sequence: i64) -> rusqlite::Result<usize> {
+        let connection = self.trim.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        connection.execute(
+            "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2",
+            rusqlite::params![TABLE, sequence],
+        )
+    }
+
+    /// Sweeps what expired, now and then: the engine does not do it by itself.
+    pub(super) async fn tidy(self, every: Duration, mut stopped: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+            let database = self.database.clone();
+            match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "what expired was not swept"),
+                Err(error) => tracing::warn!(%error, "what expired was not swept"),
+            }
+        }
+    }
+
+    /// Stops the store's server.
+    pub(super) async fn close(&self) {
+        let Some((stop, server)) = self.server.lock().await.take() else { return };
+        let _ = stop.send(());
+        // Idle connections of the client's pool keep it from ending by itself.
+        let _ = tokio::time::timeout(Duration::from_millis(200), server).await;
+    }
+}
+
+/// Whether the file is whole: SQLite's own check, which reads all of it.
+fn check(connection: &Connection) -> Result<(), String> {
+    let said: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| error.to_string())?;
+    if said == "ok" { Ok(()) } else { Err(said) }
+}

@@ -1,0 +1,110 @@
+//! Approving, which goes to Pulumi Cloud and not through signoff.
+
+use serde_json::{Value, json};
+
+use crate::stub::{ID, Reply, Stub, TOKEN, ended, finish, pending, reply, request};
+
+fn proposal(environment: &str, revision: i64) -> Value {
+    json!({"id": "x", "orgID": "o", "action": "open", "status": "pending", "latestRevisionNumber": revision,
+        "description": format!("signoff acme {ID}\nrequester: alice\n> Ship 2.4\u{1b}[2J"),
+        "createdAt": "2026-11-23T20:00:00Z", "createdBy": {"githubLogin": "deployer", "name": "Deployer", "avatarUrl": ""},
+        "entity": {"entityType": "environment", "project": "credentials", "name": environment},
+        "gateEvaluation": {"satisfied": false, "applicableGates": []}})
+}
+
+/// A request with two change requests, both as signoff submitted them.
+fn two() -> Stub {
+    let stub = Stub::start();
+    let mut request = pending();
+    let mut other = request["changeRequests"][0].clone();
+    other["id"] = "cr-2".into();
+    other["environment"] = "credentials/shared".into();
+    request["changeRequests"].as_array_mut().unwrap().push(other);
+    stub.on(&format!("GET /v1/requests/{ID}"), [request])
+        .on("GET /api/change-requests/acme/cr-1", [proposal("prod", 1)])
+        .on("GET /api/change-requests/acme/cr-2", [proposal("shared", 1)])
+        .on("POST /api/change-requests/acme/cr-1/approve", [reply(204, Value::Null)])
+        .on("POST /api/change-requests/acme/cr-2/approve", [reply(204, Value::Null)]);
+    stub
+}
+
+fn approvals(stub: &Stub) -> Vec<String> {
+    stub.lines().into_iter().filter(|line| line.starts_with("POST")).collect()
+}
+
+#[test]
+fn the_recorded_revisions_are_approved_with_the_reviewers_token() {
+    let stub = two();
+    let run = stub.run(&["approve", ID, "--comment", "Looks good", "--yes"]).ends(0);
+    assert!(run.out.contains("approved  credentials/prod (cr-1): revision 1"), "{run:?}");
+    assert!(run.err.contains("  | > Ship 2.4\\u{1b}[2J"), "{run:?}");
+    assert_eq!(
+        approvals(&stub),
+        ["POST /api/change-requests/acme/cr-1/approve", "POST /api/change-requests/acme/cr-2/approve"]
+    );
+    let last = stub.calls().pop().unwrap();
+    assert_eq!(last.body, json!({"revisionNumber": 1, "comment": "Looks good"}));
+    assert_eq!(last.headers["authorization"], format!("token {TOKEN}"));
+    assert_eq!(last.headers["accept"], "application/vnd.pulumi+8");
+    assert_eq!(last.headers["content-type"], "application/json");
+}
+
+#[test]
+fn one_that_was_edited_stops_all() {
+    let stub = two();
+    stub.on("GET /api/change-requests/acme/cr-2", [proposal("shared", 2)]);
+    let run = stub.run(&["approve", ID, "--yes", "--json"]).ends(1);
+    let results = run.json()["changeRequests"].clone();
+    assert_eq!((&results[0]["result"], &results[1]["result"]), (&"skipped".into(), &"refused".into()));
+    assert!(results[1]["detail"].as_str().unwrap().contains("signoff submitted revision 1, now it is 2"));
+    assert!(approvals(&stub).is_empty());
+}
+
+#[test]
+fn one_that_is_not_this_requests_is_not_approved_whatever_signoff_says() {
+    let stub = two();
+    let mut foreign = proposal("shared", 1);
+    foreign["description"] = "let me in".into();
+    stub.on("GET /api/change-requests/acme/cr-2", [foreign]);
+    assert!(stub.run(&["approve", ID, "--yes"]).ends(1).out.contains("does not say at Pulumi Cloud"));
+    let mut traversal = pending();
+    traversal["changeRequests"][0]["id"] = "../../user".into();
+    stub.on(&format!("GET /v1/requests/{ID}"), [traversal]);
+    assert!(stub.run(&["approve", ID, "--yes"]).ends(1).out.contains("not the id of a change request"));
+    assert!(approvals(&stub).is_empty());
+}
+
+#[test]
+fn what_one_may_not_approve_does_not_stop_the_rest() {
+    let stub = two();
+    let refused: Reply = reply(400, json!({"code": 400, "message": "Bad Request: not an eligible approver"}));
+    stub.on("POST /api/change-requests/acme/cr-1/approve", [refused]);
+    let run = stub.run(&["approve", ID, "--yes"]).ends(1);
+    assert!(
+        run.out.contains("failed  credentials/prod (cr-1): Bad Request (400): Bad Request: not an eligible approver"),
+        "{run:?}"
+    );
+    assert!(run.out.contains("approved  credentials/shared (cr-2): revision 1"), "{run:?}");
+}
+
+#[test]
+fn without_a_person_to_ask_it_takes_yes() {
+    let stub = two();
+    let run = finish(stub.command(&["approve", ID]), "yes\n").ends(2);
+    assert!(run.err.contains("--yes") && approvals(&stub).is_empty(), "{run:?}");
+}
+
+#[test]
+fn what_is_over_or_not_submitted_yet_is_not_approved() {
+    let stub = Stub::start();
+    for (request, said) in [
+        (ended("expired", "Too late."), "is expired"),
+        (request("requested"), "not submitted"),
+        (request("deploying"), "is deploying"),
+        (request("pending_approval"), "no change requests"),
+    ] {
+        stub.on(&format!("GET /v1/requests/{ID}"), [request]);
+        let run = stub.run(&["approve", ID, "--yes"]).ends(1);
+        assert!(run.err.contains(said), "{run:?}");
+    }
+}
