@@ -4,7 +4,7 @@
 //! zeros for the first. The hash of the last event is kept with the request's status, so that a tail that was cut off shows too.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
@@ -49,23 +49,23 @@ pub struct Sealed {
 
 /// The `data` of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The state before and after; only in events that change it.
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<Change>,
+    /// The state before, null in the first event; only in events that change it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub from: Option<Option<State>>,
+    /// The state after; only in events that change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<State>,
     /// Who caused it.
     pub actor: Actor,
     /// What it rests on.
     pub evidence: Value,
 }
 
-/// A change of state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// The state before; null in the first event.
-    pub from: Option<State>,
-    /// The state after.
-    pub to: State,
+/// A field that is there, be it null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<State>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A step that can be recorded: the event with its place in the chain, and the request as it makes it.
@@ -156,7 +156,8 @@ pub fn seal(before: Option<&Request>, entry: &Entry) -> Result<Step, Illegal> {
         sequence: format!("{:010}", status.sequence),
         prevhash: before.map_or(GENESIS, |request| &request.head).to_owned(),
         data: Data {
-            change: changes.then_some(Change { from: state, to: status.state }),
+            from: changes.then_some(state),
+            to: changes.then_some(status.state),
             actor: entry.actor.clone(),
             evidence: entry.event.evidence().map_err(|_| illegal())?,
         },

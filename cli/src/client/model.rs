@@ -41,6 +41,16 @@ pub(crate) struct Request {
     pub(crate) updated_at: String,
     pub(crate) expires_at: Option<String>,
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) audit: Option<Audit>,
+}
+
+/// Where a request's trail ends, by the server's word.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Audit {
+    pub(crate) sequence: u64,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) head: String,
 }
 
 /// Who asked.

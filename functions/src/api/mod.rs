@@ -27,7 +27,7 @@ use signoff_core::ledger::Ledger;
 pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
 pub use view::{
-    ChangeRequestView, DeploymentView, EventsView, GateTermsView, GateView, GatesView, RequestView, RequesterView,
+    AuditView, ChangeRequestView, DeploymentView, EventsView, GateTermsView, GateView, GatesView, RequestView, RequesterView,
     RequestsView,
 };
 

@@ -53,6 +53,17 @@ pub struct RequestView {
     pub expires_at: Timestamp,
     /// What came of it.
     pub outcome: Option<Outcome>,
+    /// Where its audit trail ends, by the state that is kept beside the trail: with it, a tail that was cut off shows.
+    pub audit: AuditView,
+}
+
+/// The end of a request's audit trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// The number of events.
+    pub sequence: u64,
+    /// The hash of the last one.
+    pub head: String,
 }
 
 /// Who asks.
@@ -201,6 +212,7 @@ impl RequestView {
             updated_at: status.updated_at,
             expires_at: ask.expires_at(),
             outcome: status.outcome.clone(),
+            audit: AuditView { sequence: status.sequence, head: loaded.request.head.clone() },
         }
     }
 }
