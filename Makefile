@@ -35,6 +35,8 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 bench: cargo ## Speed and size, as the README quotes them
+	$(CARGO) build --locked --release -p signoff
+	$(CARGO) build --locked --release -p signoff
 	$(CARGO) run --locked --release -p signoff-tests --bin bench
 
 cargo:

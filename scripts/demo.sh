@@ -10,7 +10,7 @@ signoff=${SIGNOFF:-target/debug/signoff}
 interactive=${INTERACTIVE:-}
 [ "$interactive" = 0 ] && interactive=
 # How long anything but a person may take, in seconds.
-patience=8
+patience=60
 
 # Nothing of the caller's own: the demo talks to nobody but its own processes.
 unset PULUMI_ACCESS_TOKEN SIGNOFF_URL SIGNOFF_PULUMI_URL SIGNOFF_DEPLOYER_TOKEN SIGNOFF_WEBHOOK_SECRET

@@ -87,3 +87,6 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         Ok(open)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,6 @@ pub fn replay_one(before: Option<&Request>, event: &Sealed, expected: u64) -> Re
     }
     Ok(step.request)
 }
+
+#[cfg(test)]
+mod tests;

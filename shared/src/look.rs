@@ -532,3 +532,6 @@ fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
 fn seconds(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
+
+#[cfg(test)]
+mod tests;

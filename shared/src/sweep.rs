@@ -37,3 +37,6 @@ pub async fn sweep<L: Ledger, H: Host>(ledger: &L, host: &H, every: SignedDurati
     }
     Ok(rung)
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,9 @@ pub(crate) fn change_request_now(ask: &Ask, id: &str) -> ChangeRequestNow {
         }],
     }
 }
+
+pub(crate) mod book;
+pub(crate) mod clock;
+pub(crate) mod life;
+pub(crate) mod pulumi;
+pub(crate) mod world;

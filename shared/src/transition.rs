@@ -163,3 +163,6 @@ fn stamp(status: &mut Status, id: &str, at: Timestamp) {
         known.applied_at.get_or_insert(at);
     }
 }
+
+#[cfg(test)]
+mod tests;

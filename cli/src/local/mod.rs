@@ -18,7 +18,7 @@ use signoff_core::names::BadName;
 use signoff_core::period::Period;
 use signoff_core::sweep::sweep;
 use signoff_functions::api::{self, Api};
-use signoff_functions::dynamo::Dynamo;
+use signoff_functions::dynamo::{Dynamo, Units};
 use signoff_functions::machine::Machine;
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive};
@@ -156,7 +156,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let (stop, stopped) = watch::channel(false);
     let pump = Pump::new(&store, Arc::clone(&keeper), Arc::clone(&written))?;
     let pump = tokio::spawn(pump.run(stopped.clone()));
-    let clock = tokio::spawn(clock(ledger, machine, args.reconcile_every, written, stopped.clone()));
+    let clock = tokio::spawn(clock(ledger.clone(), machine, args.reconcile_every, written, stopped.clone()));
     let tidy = tokio::spawn(store.clone().tidy(TIDY_EVERY, stopped.clone()));
     let server = tokio::spawn(serve(listener, served, stopped));
 
@@ -173,8 +173,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     if let Some(simulated) = simulated {
         simulated.sim.stop().await;
     }
+    log_write_units(&ledger);
     store.close().await;
     Ok(Exit::Done)
+}
+
+/// Says what writing cost since the start, a line for each kind of write: for those who measure (`SIGNOFF_LOG=signoff::units=debug`).
+fn log_write_units(ledger: &Dynamo) {
+    for (kind, Units { writes, units, refused, refused_units }) in ledger.write_units() {
+        tracing::debug!(target: "signoff::units", %kind, writes, units, refused, refused_units, "write units");
+    }
 }
 
 /// The line on standard output that says that it takes connections.

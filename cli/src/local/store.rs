@@ -30,13 +30,16 @@ const LOCK: &str = "lock";
 /// The longest that one operation of the store takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The store's server: how to stop it, and its end.
+type Server = (oneshot::Sender<()>, JoinHandle<()>);
+
 /// The store of one data directory. Clones share it.
 #[derive(Clone)]
 pub(super) struct Store {
     database: Database,
     trim: Arc<std::sync::Mutex<Connection>>,
     ledger: Dynamo,
-    server: Arc<Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>>,
+    server: Arc<Mutex<Option<Server>>>,
     _lock: Arc<File>,
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use signoff_core::doorbell::{Delivery, Pointers};
 use signoff_core::gate::Gates;
-use signoff_core::ledger::Ledger;
+use signoff_core::ledger::{Cause, Ledger};
 use signoff_core::request::Worker;
 use signoff_functions::dynamo::{delivery, keys};
 
@@ -52,8 +52,8 @@ pub(crate) async fn change_requests_lead_to_their_requests(place: &impl Place) {
     assert_eq!(ledger.pointed(&acme, "cr-1").await, Ok(Some(id)));
     assert_eq!(ledger.pointed(&other, "cr-1").await, Ok(None));
     assert_eq!(ledger.pointed(&acme, "cr-2").await, Ok(None));
-    ledger.ring(id, Worker::Deploy, ulid()).await.unwrap();
-    ledger.ring(id, Worker::Apply, ulid()).await.unwrap();
+    ledger.ring(id, Worker::Deploy, Cause::Due, ulid()).await.unwrap();
+    ledger.ring(id, Worker::Apply, Cause::Ring, ulid()).await.unwrap();
     assert_eq!(ledger.load(id).await, Ok(None), "a bell makes no request");
 }
 

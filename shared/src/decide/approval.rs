@@ -215,7 +215,7 @@ fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
             "the operator holds all gates: nothing is applied or deployed until hold is switched off",
         ));
     }
-    if let Some(next) = earlier(known).or_else(|| checks::unmet(known, gate)).or_else(|| busy(known)) {
+    if let Some(next) = earlier(known).or_else(|| busy(known)).or_else(|| checks::unmet(known, gate)) {
         return next;
     }
     match known.facts.turn {

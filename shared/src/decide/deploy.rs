@@ -138,10 +138,10 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
         );
     };
     let Some(activity) = &known.facts.activity else { return Next::Look(Look::Activity) };
-    if let Some(second) = activity.marked.iter().find(|one| one.deployment.id != deployment.id) {
-        if let Some(next) = duplicate(known, second) {
-            return next;
-        }
+    if let Some(second) = activity.marked.iter().find(|one| one.deployment.id != deployment.id)
+        && let Some(next) = duplicate(known, second)
+    {
+        return next;
     }
     let seen = match (&activity.own, &known.facts.deployment) {
         (Some(status), _) | (None, Some(Some(status))) => status,

@@ -123,3 +123,6 @@ fn stop(known: &Known<'_>, to: State, outcome: Outcome, actor: Actor) -> Next {
 fn fail(known: &Known<'_>, outcome: Outcome) -> Next {
     stop(known, State::Error, outcome, Actor::SIGNOFF)
 }
+
+#[cfg(test)]
+mod tests;
