@@ -36,7 +36,6 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 
 bench: cargo ## Speed and size, as the README quotes them
 	$(CARGO) build --locked --release -p signoff
-	$(CARGO) build --locked --release -p signoff
 	$(CARGO) run --locked --release -p signoff-tests --bin bench
 
 cargo:

@@ -46,17 +46,19 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         if found.is_empty() && (pointers.is_vague() || !pointers.change_requests.is_empty()) {
             return self.ring_all(pointers).await;
         }
+        // One is looked at at once; several each get a record, and so a share of the time, of their own.
+        let alone = found.len() == 1;
         for id in found {
-            self.ring_one(id).await?;
+            self.ring_one(id, alone).await?;
         }
         Ok(())
     }
 
-    async fn ring_one(&self, id: RequestId) -> Result<(), LedgerError> {
+    async fn ring_one(&self, id: RequestId, alone: bool) -> Result<(), LedgerError> {
         let Some(loaded) = self.ledger.load(id).await? else { return Ok(()) };
         match loaded.request.status.state.worker() {
-            Some(Worker::Apply) => self.look(Worker::Apply, id, Cause::Ring).await,
-            Some(Worker::Deploy) => self.ledger.ring(id, Worker::Deploy, Cause::Ring, self.host.ulid()).await,
+            Some(Worker::Apply) if alone => self.look(Worker::Apply, id, Cause::Ring).await,
+            Some(worker) => self.ledger.ring(id, worker, Cause::Ring, self.host.ulid()).await,
             None => Ok(()),
         }
     }
@@ -82,7 +84,13 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     async fn open_requests(&self) -> Result<Vec<Loaded>, LedgerError> {
         let mut open = Vec::new();
         for id in self.ledger.open(MAX_RUNG).await? {
-            open.extend(self.ledger.load(id).await?);
+            match self.ledger.load(id).await {
+                Ok(loaded) => open.extend(loaded),
+                Err(LedgerError::Broken(why)) => {
+                    tracing::error!(request = %id, why, "an item makes no sense; it waits for a person")
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(open)
     }

@@ -137,7 +137,7 @@ pub enum Broken {
 /// [`Illegal`] if the event can't happen in the request's state.
 pub fn seal(before: Option<&Request>, entry: &Entry) -> Result<Step, Illegal> {
     let state = before.map(|request| request.status.state);
-    let status = transition::apply(before.map(|request| &request.status), &entry.event, entry.at)?;
+    let status = transition::apply(before.map(|request| &request.status), &entry.event, &entry.actor, entry.at)?;
     let illegal = || Illegal { state, event: entry.event.word() };
     let ask = match (&entry.event, before) {
         (Event::Requested(ask), None) => (**ask).clone(),

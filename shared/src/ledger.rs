@@ -83,6 +83,9 @@ pub struct Note {
     /// Since when the deployment can't be found, and how often it was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
+    /// The deployment had not started when its grant ran out, and was told to stop.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
     /// The deployment's status when it was last seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment_status: Option<String>,
@@ -292,6 +295,10 @@ pub trait Ledger: Send + Sync {
 
     /// Writes down that a deployment is about to be created. [`LedgerError::Conflict`]: the lease is lost, or the request was cancelled.
     fn intend(&self, lease: &Lease, intent: &Intent) -> impl Reply<()>;
+
+    /// Is the lease still ours, and has nobody taken the request back? Asked by a write, right before something that can't be undone.
+    /// [`LedgerError::Conflict`]: no.
+    fn confirm(&self, lease: &Lease, now: Timestamp) -> impl Reply<()>;
 
     /// Writes the note alone, under the lease, and keeps it. [`LedgerError::Conflict`]: the lease is lost.
     fn note(&self, lease: &Lease, note: &Note) -> impl Reply<()>;

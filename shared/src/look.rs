@@ -17,7 +17,7 @@ use crate::ledger::{Begin, Cause, Creation, Finish, Intent, Lease, Ledger, Ledge
 use crate::mark;
 use crate::names::RequestId;
 use crate::observe;
-use crate::request::{Outcome, Request, State, Worker};
+use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, Request, State, Worker};
 
 /// The most steps of one look. More would be a loop that goes nowhere; a request with twenty change requests needs about a hundred and fifty.
 const MAX_STEPS: u32 = 500;
@@ -102,6 +102,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             Begin::Busy | Begin::Quiet | Begin::Gone => return Ok(()),
         };
         let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began };
+        let mut again = false;
         loop {
             let rest = match looking.run().await {
                 Ok(rest) | Err(Stop::Rest(rest)) => rest,
@@ -109,9 +110,16 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
                 Err(Stop::Ledger(LedgerError::Conflict)) => Rest { waiting: Vec::new(), until: Some(self.host.now()) },
                 Err(Stop::Ledger(error)) => return Err(error),
             };
-            if !looking.rest(rest).await? {
-                return Ok(());
+            if looking.rest(rest).await? {
+                again = true;
+                continue;
             }
+            // Whoever met the lease may have been the other worker, woken by what was recorded here: it went home, so it is rung now that the lease is free.
+            let next = looking.request().status.state.worker().filter(|next| again && *next != worker);
+            if let Some(next) = next {
+                self.ledger.ring(id, next, Cause::Due, self.host.ulid()).await?;
+            }
+            return Ok(());
         }
     }
 }
@@ -142,7 +150,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 now: self.now(),
             };
             match decide(self.worker, &known) {
-                Next::Rest(rest) => return Ok(rest),
+                Next::Rest(rest) => {
+                    // Only a look that nothing was refused to is one.
+                    self.loaded.work.note.token_refused_since = None;
+                    return Ok(rest);
+                }
                 Next::Record(record) => self.record(record).await?,
                 Next::Look(look) => {
                     self.in_time()?;
@@ -250,6 +262,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 Ok(Ok(()))
             }
             Act::Apply(id) => {
+                // A grant can't be taken back, so whoever took the request back meanwhile comes first.
+                ledger.confirm(&self.lease, self.now()).await?;
+                self.in_time()?;
                 // Taken before the call: the grant's clock can't have started sooner.
                 self.facts.applied_at.insert(id.clone(), self.now());
                 self.facts.change_requests.remove(&id);
@@ -257,6 +272,8 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             }
             Act::Deploy => self.deploy().await,
             Act::CancelDeployment(id) => {
+                let own = self.loaded.request.status.deployment.as_ref().is_some_and(|own| own.id == id);
+                self.loaded.work.note.cancelled |= own;
                 self.facts.activity = None;
                 self.facts.deployment = None;
                 Ok(cloud.cancel_deployment(principal, &ask.stack, &id).await)
@@ -343,7 +360,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
     fn answered(&mut self, look: &Look) {
         let now = self.now();
         let note = &mut self.loaded.work.note;
-        (note.failures, note.retry_at, note.token_refused_since) = (0, None, None);
+        (note.failures, note.retry_at) = (0, None);
         if let (Look::Activity, Some(activity)) = (look, &self.facts.activity) {
             // One that carries the mark stays in sight until it is recorded.
             let marked = activity.marked.iter().map(|one| one.deployment.version - 1).min();
@@ -418,11 +435,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let refused = format!(
             "Pulumi Cloud refused the principal {principal} for {TOKEN_HOURS} hours. Give it a good token, and its rights, and ask again."
         );
-        let (to, mut outcome) = match &status.ending {
+        let (to, actor, mut outcome) = match &status.ending {
             Some(ending) => {
-                (ending.to, Outcome::new(&ending.outcome.code, format!("{} {refused}", ending.outcome.message)))
+                let outcome = Outcome::new(&ending.outcome.code, format!("{} {refused}", ending.outcome.message));
+                (ending.to, ending.actor.clone(), outcome)
             }
-            None => (State::Error, Outcome::new("principal-token", refused)),
+            None => (State::Error, Actor::SIGNOFF, Outcome::new("principal-token", refused)),
         };
         if let Some(deployment) = &status.deployment {
             outcome.message.push_str(&format!(
@@ -430,8 +448,13 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 deployment.version, deployment.url
             ));
         }
-        let open: Vec<_> =
-            status.change_requests.iter().filter(|one| one.applied_at.is_none()).map(|one| one.id.as_str()).collect();
+        if self.loaded.work.intent.is_some() {
+            outcome.message.push_str(
+                " It is not known whether a deployment was created: look at the stack's deployments at Pulumi Cloud.",
+            );
+        }
+        let is_open = |one: &&ChangeRequest| one.applied_at.is_none() && one.status != ChangeRequestStatus::Closed;
+        let open: Vec<_> = status.change_requests.iter().filter(is_open).map(|one| one.id.as_str()).collect();
         if !open.is_empty() {
             outcome.message.push_str(&format!(
                 " These change requests could not be closed, close them at Pulumi Cloud: {}.",
@@ -439,7 +462,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             ));
         }
         if let Some(event) = Event::end(to, outcome) {
-            self.record(Record { event: Box::new(event), actor: Actor::SIGNOFF, line: LineChange::Leave }).await?;
+            self.record(Record { event: Box::new(event), actor, line: LineChange::Leave }).await?;
         }
         Ok(Rest::default())
     }
@@ -481,6 +504,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 let Some(loaded) = self.keeper.ledger.load(self.loaded.request.ask.id).await? else { return Ok(false) };
                 self.loaded = loaded;
                 self.facts = Facts::default();
+                // Whoever asked was turned away at the door; if it was the other worker, nobody else tells it.
+                if let Some(other) = self.request().status.state.worker().filter(|worker| *worker != self.worker) {
+                    self.keeper.ledger.ring(self.request().ask.id, other, Cause::Due, self.keeper.host.ulid()).await?;
+                }
                 Ok(true)
             }
         }

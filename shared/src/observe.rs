@@ -24,7 +24,7 @@ pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
     look: &Look,
 ) -> Result<Result<(), CloudError>, LedgerError> {
     if *look == Look::Line {
-        facts.line = Some(line(keeper, loaded).await?);
+        line(keeper, loaded, facts).await?;
         return Ok(Ok(()));
     }
     Ok(at_pulumi_cloud(keeper, loaded, facts, look).await)
@@ -33,18 +33,24 @@ pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
 async fn line<L: Ledger, P, H>(
     keeper: &Gatekeeper<L, P, H>,
     loaded: &Loaded,
-) -> Result<Vec<(crate::ledger::InLine, crate::request::State)>, LedgerError> {
+    facts: &mut Facts,
+) -> Result<(), LedgerError> {
     let ask = &loaded.request.ask;
+    let line = keeper.ledger.line(&ask.stack).await?;
+    if line.turn == Some(ask.id) {
+        facts.turn = Some(true);
+    }
     let mut others = Vec::new();
-    for other in keeper.ledger.line(&ask.stack).await?.waiting {
-        if other.id == ask.id {
-            continue;
-        }
-        if let Some(found) = keeper.ledger.load(other.id).await? {
-            others.push((other, found.request.status.state));
+    for other in line.waiting.into_iter().filter(|other| other.id != ask.id) {
+        let Some(found) = keeper.ledger.load(other.id).await? else { continue };
+        let status = found.request.status;
+        // One that ends without having applied anything stands in nobody's way.
+        if status.ending.is_none() || status.is_any_applied() {
+            others.push((other, status.state));
         }
     }
-    Ok(others)
+    facts.line = Some(others);
+    Ok(())
 }
 
 async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
@@ -71,12 +77,13 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
             facts.durations.insert(id.clone(), durations);
         }
         Look::WhoClosed(id) => {
-            let changes = findable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            // Who it was is good to know, but nothing waits for it: a history that is refused names nobody.
+            let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
             let closed = changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
             facts.closed_by.insert(id.clone(), closed.map(|change| (change.by, change.comment)));
         }
         Look::WhenApplied(id) => {
-            let changes = findable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
             let applied = changes.into_iter().find(|change| change.to == ChangeRequestStatus::Applied);
             facts
                 .applied_at
@@ -120,7 +127,7 @@ async fn drafts<L, P: PulumiCloud, H>(
 ) -> Result<Vec<String>, CloudError> {
     let ask = &loaded.request.ask;
     let (Some(opening), Some(login)) = (&loaded.work.note.opening, &facts.identity) else { return Ok(Vec::new()) };
-    let since = opening.at.saturating_sub(SignedDuration::from_mins(1)).unwrap_or(opening.at);
+    let since = opening.at.saturating_sub(SignedDuration::from_mins(SKEW_MINUTES)).unwrap_or(opening.at);
     let found = keeper.cloud.open_requests_since(&ask.gate.principal, &ask.stack.organization, since).await?;
     let ours = found.into_iter().filter(|one| {
         one.is_open
@@ -161,7 +168,7 @@ async fn activity<L, P: PulumiCloud, H>(
                 seen.busy.push(one.clone());
             }
             let candidate = one.version > searched
-                && status.duplicate != Some(one.version)
+                && !status.duplicates.contains(&one.version)
                 && !is_old(one)
                 && login == Some(&one.requested_by)
                 && one.operation == ask.operation.as_str();

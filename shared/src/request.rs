@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::event::Actor;
 use crate::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use crate::period::Period;
 
@@ -215,9 +216,9 @@ pub struct Status {
     /// The deployment, once it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
-    /// A second deployment that carried this request's mark, by its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<i64>,
+    /// Further deployments that carried this request's mark, by their versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<i64>,
     /// An end that is decided but not carried out yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
@@ -373,6 +374,8 @@ pub struct Ending {
     pub to: State,
     /// What will be said of it.
     pub outcome: Outcome,
+    /// Who caused it.
+    pub actor: Actor,
     /// Since when.
     pub since: Timestamp,
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::event::{Event, Seen};
+use crate::event::{Actor, Event, Seen};
 use crate::request::{Asked, ChangeRequest, ChangeRequestStatus, Ending, State, Status};
 
 /// An event that can't happen in this state. A conflict or a bug; nothing is recorded.
@@ -52,11 +52,11 @@ pub fn next_state(state: Option<State>, event: &Event) -> Result<State, Illegal>
     }
 }
 
-/// The status after `event`, recorded at `at`. No rule is in here but the table's.
+/// The status after `event`, which `actor` caused, recorded at `at`. No rule is in here but the table's.
 ///
 /// # Errors
 /// [`Illegal`] if the event can't happen in this state.
-pub fn apply(before: Option<&Status>, event: &Event, at: Timestamp) -> Result<Status, Illegal> {
+pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestamp) -> Result<Status, Illegal> {
     let state = next_state(before.map(|status| status.state), event)?;
     let mut status = before.cloned().unwrap_or(Status {
         state,
@@ -67,7 +67,7 @@ pub fn apply(before: Option<&Status>, event: &Event, at: Timestamp) -> Result<St
         change_requests: Vec::new(),
         grant: None,
         deployment: None,
-        duplicate: None,
+        duplicates: Vec::new(),
         ending: None,
         outcome: None,
     });
@@ -116,9 +116,9 @@ pub fn apply(before: Option<&Status>, event: &Event, at: Timestamp) -> Result<St
             status.grant = Some(grant.clone());
         }
         Event::Deploying { deployment } => status.deployment = Some(deployment.clone()),
-        Event::DuplicateFound { deployment, .. } => status.duplicate = Some(deployment.version),
+        Event::DuplicateFound { deployment, .. } => status.duplicates.push(deployment.version),
         Event::EndDecided { to, outcome } => {
-            status.ending = Some(Ending { to: *to, outcome: outcome.clone(), since: at });
+            status.ending = Some(Ending { to: *to, outcome: outcome.clone(), actor: actor.clone(), since: at });
         }
         Event::ChangeRequestClosed { change_request } => {
             if let Some(known) = status.change_requests.iter_mut().find(|known| known.id == *change_request) {

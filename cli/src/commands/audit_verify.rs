@@ -120,7 +120,8 @@ fn disagreement(finding: &Finding, stands: &Request) -> Option<String> {
         Finding::Whole(trail) => {
             let status = &trail.status;
             let changed = stands.updated_at.parse::<Timestamp>();
-            let head = stands.audit.as_ref().is_none_or(|audit| audit.sequence == status.sequence && audit.head == trail.head);
+            let head =
+                stands.audit.as_ref().is_none_or(|audit| audit.sequence == status.sequence && audit.head == trail.head);
             if head && status.state.as_str() == stands.state && changed.is_ok_and(|at| at == status.updated_at) {
                 return None;
             }

@@ -59,7 +59,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 Decision::Done => return Ok(self.cancelled(&loaded)),
                 Decision::TooLate(why) => return Err(Problem::conflict(why)),
             };
-            let entry = self.cancellation(&caller, &reason);
+            let entry = self.cancellation(&caller, &reason, &loaded);
             let step = chain::seal(Some(&loaded.request), &entry).map_err(|_| Problem::broken(&id.to_string()))?;
             match self.api.ledger.record_cancel(&step, worker).await {
                 Ok(()) => return Ok(self.cancelled(&Loaded { request: step.request, work: loaded.work })),
@@ -72,13 +72,15 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         Err(Problem::unavailable("The request moves on too fast to be cancelled just now; send it again.", 1))
     }
 
-    fn cancellation(&self, caller: &Caller, reason: &Reason) -> Entry {
+    fn cancellation(&self, caller: &Caller, reason: &Reason, loaded: &Loaded) -> Entry {
         let login = &caller.identity.login;
         let why = reason.as_str().trim_end();
         let stop = if why.ends_with(['.', '!', '?']) { "" } else { "." };
         let message = format!("Cancelled by {login}: {why}{stop} Ask again if it is still wanted.");
         let event = Event::EndDecided { to: State::Cancelled, outcome: Outcome::new("cancelled", message) };
-        Entry { id: self.api.host.ulid(), at: self.api.host.now(), actor: Actor::Login(login.clone()), event }
+        // Never before the event before it, whatever the machines' clocks say.
+        let at = self.api.host.now().max(loaded.request.status.updated_at);
+        Entry { id: self.api.host.ulid(), at, actor: Actor::Login(login.clone()), event }
     }
 
     fn cancelled(&self, loaded: &Loaded) -> Response {

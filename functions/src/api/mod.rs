@@ -27,8 +27,8 @@ use signoff_core::ledger::Ledger;
 pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
 pub use view::{
-    AuditView, ChangeRequestView, DeploymentView, EventsView, GateTermsView, GateView, GatesView, RequestView, RequesterView,
-    RequestsView,
+    AuditView, ChangeRequestView, DeploymentView, EventsView, GateTermsView, GateView, GatesView, RequestView,
+    RequesterView, RequestsView,
 };
 
 pub(crate) use edge::{Edge, edge};

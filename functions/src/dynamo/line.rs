@@ -20,9 +20,22 @@ pub(super) async fn claim_turn(db: &Dynamo, stack: &StackName, id: RequestId) ->
         .with(":me", s(id.to_string()));
     match db.write(&claim).await? {
         Written::Done(_) => Ok(true),
-        Written::Refused(Some(_)) => Ok(false),
+        Written::Refused(Some(found)) => take_over(db, stack, id, &read(&found)?).await,
         Written::Refused(None) => Err(LedgerError::Broken(format!("{id} is in no line: {stack} has none"))),
     }
+}
+
+/// Takes the turn from a request that is not in line any more: a worker that stood still for longer than its lease can have taken it for one that
+/// was over by then, which nobody would ever give back.
+async fn take_over(db: &Dynamo, stack: &StackName, id: RequestId, line: &Line) -> Result<bool, LedgerError> {
+    let Some(stale) = line.turn.filter(|turn| !line.waiting.iter().any(|other| other.id == *turn)) else {
+        return Ok(false);
+    };
+    let claim = Write::update(Key::line(stack), "SET #turn = :me")
+        .when("#turn = :stale")
+        .with(":me", s(id.to_string()))
+        .with(":stale", s(stale.to_string()));
+    Ok(matches!(db.write(&claim).await?, Written::Done(_)))
 }
 
 /// The write that puts a new request at the line's end, if the line is as it was when the request got its position.

@@ -115,6 +115,10 @@ impl Ledger for Dynamo {
         work::intend(self, lease, intent).await
     }
 
+    async fn confirm(&self, lease: &Lease, now: Timestamp) -> Result<(), LedgerError> {
+        work::confirm(self, lease, now).await
+    }
+
     async fn note(&self, lease: &Lease, note: &Note) -> Result<(), LedgerError> {
         work::note(self, lease, note).await
     }

@@ -130,6 +130,13 @@ pub(super) async fn intend(db: &Dynamo, lease: &Lease, intent: &Intent) -> Resul
     done_or_conflict(db, &write).await
 }
 
+pub(super) async fn confirm(db: &Dynamo, lease: &Lease, now: Timestamp) -> Result<(), LedgerError> {
+    let write = under(lease, "SET #lease_until = :until", " AND attribute_not_exists(#ending) AND #lease_until > :now")
+        .with(":until", ms(lease.until))
+        .with(":now", ms(now));
+    done_or_conflict(db, &write).await
+}
+
 pub(super) async fn note(db: &Dynamo, lease: &Lease, note: &Note) -> Result<(), LedgerError> {
     done_or_conflict(db, &under(lease, "SET #note = :note", "").with(":note", json(note)?)).await
 }
@@ -230,10 +237,6 @@ pub(super) async fn void_leases(db: &Dynamo, now: Timestamp, settle: SignedDurat
     for id in open(db, usize::MAX).await? {
         let Some(found) = db.get(&Key::work(id)).await? else { continue };
         let mut work = read(&found)?;
-        let held = found.contains_key(keys::HOLDER) || found.contains_key(keys::AGAIN);
-        if !held && work.intent.is_none() && work.note.opening.is_none() {
-            continue;
-        }
         let mut expression = "SET #due = :due".to_owned();
         let mut values = vec![(":due", ms(work.due.map_or(now, |due| due.min(now))))];
         if let Some(intent) = &mut work.intent {

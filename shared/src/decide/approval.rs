@@ -14,6 +14,9 @@ use crate::names::Login;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Grant, Outcome, State};
 use crate::verdict::{self, Verdict};
 
+/// How much is kept of what a reviewer said when they closed a change request, in characters.
+const MAX_COMMENT: usize = 300;
+
 /// A change request: as recorded, as seen, and how it stands.
 struct One<'a> {
     recorded: &'a ChangeRequest,
@@ -92,7 +95,7 @@ pub(super) fn rejected(known: &Known<'_>, one: &ChangeRequest) -> Next {
     let (who, said, actor) = match closer {
         Some((login, comment)) => (
             login.to_string(),
-            comment.as_ref().map(|text| format!(": {text}")).unwrap_or_default(),
+            comment.as_ref().map(|text| format!(": {}", shown(text))).unwrap_or_default(),
             Actor::Login(login.clone()),
         ),
         None => ("Somebody".to_owned(), String::new(), Actor::SIGNOFF),
@@ -102,6 +105,11 @@ pub(super) fn rejected(known: &Known<'_>, one: &ChangeRequest) -> Next {
         format!("{who} closed the change request of {place}{said}. Settle it with them, and ask again."),
     );
     stop(known, State::Rejected, outcome, actor)
+}
+
+/// What somebody said at Pulumi Cloud, as it is shown and kept: bounded, and on one line.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_COMMENT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Records what was applied, whoever did it; if it was not with enough approvals that count, that is the end.
@@ -228,7 +236,7 @@ fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
         }
         Some(true) => {}
     }
-    for one in all.iter().filter(|one| !one.is_applied()) {
+    for one in all {
         let ask = &known.request.ask;
         match known.facts.durations.get(&one.recorded.id) {
             None => return Next::Look(Look::Durations(one.recorded.id.clone())),
@@ -270,6 +278,10 @@ fn granted(known: &Known<'_>, all: &[One<'_>], latest: Timestamp) -> Next {
 /// Other requests of the stack that go first: approved ones that were asked for earlier, and whichever is granted or deploying.
 fn earlier(known: &Known<'_>) -> Option<Next> {
     let Some(line) = &known.facts.line else { return Some(Next::Look(Look::Line)) };
+    // Who has the turn keeps it, and from the first apply on there is no way back: else two could wait for each other.
+    if known.facts.turn == Some(true) {
+        return None;
+    }
     let ask = &known.request.ask;
     let first = line.iter().find(|(other, state)| match state {
         State::Approved => other.position < ask.position,

@@ -1,6 +1,7 @@
 //! From `requested` to `pending_approval`: the open requests are created and submitted, so that reviewers see them.
 
 use super::{Known, Next, Rest, checks, closing, fail, stop};
+use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event, Opened};
 use crate::facts::{Act, Look};
 use crate::ledger::Creation;
@@ -61,9 +62,17 @@ fn open(known: &Known<'_>) -> Next {
             ),
         );
     }
+    // After a clean-up the others get their chance before it is tried again.
+    if known.facts.has_tried(&Act::ForgetOpening) {
+        return Next::until(known.now);
+    }
     match known.facts.creation {
         None => Next::Act(Act::LockCreation),
-        Some(Creation::Theirs(_)) => Next::Rest(Rest::default()),
+        Some(Creation::Theirs(other)) => {
+            let principal = &known.request.ask.gate.principal;
+            let detail = format!("{other} is being submitted as the principal {principal}; this one is next in line");
+            Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail))
+        }
         Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => Next::Rest(Rest::default()),
         Some(Creation::Ours) => Next::Act(Act::RequestOpen),
     }

@@ -14,7 +14,9 @@ pub const CLOSING_HOURS: i64 = 24;
 /// Closes what is open, then ends the request.
 pub(super) fn close(known: &Known<'_>) -> Next {
     let Some(ending) = &known.request.status.ending else { return Next::Rest(Rest::default()) };
-    if let Some(next) = leftovers_of_creation(known) {
+    let give_up =
+        ending.since.saturating_add(SignedDuration::from_hours(CLOSING_HOURS)).is_ok_and(|at| known.now >= at);
+    if let Some(next) = leftovers_of_creation(known).filter(|_| !give_up) {
         return next;
     }
     let mut stuck: Vec<(&ChangeRequest, String)> = Vec::new();
@@ -23,6 +25,7 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         let closed = || Next::record(Event::ChangeRequestClosed { change_request: id.clone() }, Actor::SIGNOFF);
         let act = Act::Close(id.clone());
         match known.facts.change_requests.get(id) {
+            None if give_up => stuck.push((known_one, "it could not be read".to_owned())),
             None => return Next::Look(Look::ChangeRequest(id.clone())),
             Some(None) => return closed(),
             Some(Some(now)) if now.status == ChangeRequestStatus::Closed => return closed(),
@@ -35,8 +38,6 @@ pub(super) fn close(known: &Known<'_>) -> Next {
             },
         }
     }
-    let give_up =
-        ending.since.saturating_add(SignedDuration::from_hours(CLOSING_HOURS)).is_ok_and(|at| known.now >= at);
     if !stuck.is_empty() && !give_up {
         let waiting = stuck.iter().map(|(one, why)| {
             let detail = format!("{}: change request {} can't be closed yet ({why}); close it at Pulumi Cloud, or let the principal do it", one.environment.qualified(), one.id);
@@ -46,7 +47,7 @@ pub(super) fn close(known: &Known<'_>) -> Next {
     }
     let stuck: Vec<_> = stuck.into_iter().map(|(one, _)| one).collect();
     match Event::end(ending.to, with_leftovers(known, ending.outcome.clone(), &stuck)) {
-        Some(event) => Next::end(event, Actor::SIGNOFF),
+        Some(event) => Next::end(event, ending.actor.clone()),
         None => Next::Rest(Rest::default()),
     }
 }
@@ -69,7 +70,14 @@ fn is_creation_unclear(known: &Known<'_>) -> bool {
 pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
     let opening = known.work.note.opening.as_ref().filter(|_| is_creation_unclear(known))?;
     if known.now < opening.settles_at {
-        return Some(Next::until(opening.settles_at));
+        let detail = format!(
+            "Pulumi Cloud did not say whether the open request was created; that is looked up at {}",
+            opening.settles_at
+        );
+        return Some(Next::Rest(Rest {
+            waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
+            until: Some(opening.settles_at),
+        }));
     }
     let Some(drafts) = &known.facts.drafts else {
         return Some(match known.facts.identity {
@@ -77,8 +85,18 @@ pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
             Some(_) => Next::Look(Look::Drafts),
         });
     };
-    let open = drafts.iter().map(|id| Act::Close(id.clone())).find(|act| !known.facts.has_tried(act));
-    Some(open.map_or(Next::Act(Act::ForgetOpening), Next::Act))
+    let act = |id: &String| Act::Close(id.clone());
+    if let Some(open) = drafts.iter().map(act).find(|act| !known.facts.has_tried(act)) {
+        return Some(Next::Act(open));
+    }
+    let stuck = |id: &&String| known.facts.refused.contains_key(&act(id));
+    if let Some(id) = drafts.iter().find(stuck) {
+        let detail = format!(
+            "the draft {id}, left over by an attempt to open a request, can't be closed yet; close it at Pulumi Cloud, or let the principal do it"
+        );
+        return Some(Next::wait(Blocker::new(BlockerKind::Closing, detail)));
+    }
+    Some(Next::Act(Act::ForgetOpening))
 }
 
 /// Adds to an outcome what is left at Pulumi Cloud: grants that are live, and change requests that could not be closed.
@@ -100,6 +118,9 @@ pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&
             let environment = one.environment.qualified();
             outcome.message.push_str(&format!(" The grant on {environment} can't be revoked: until {until} the principal can open it, and for {} from then on if it does.", known.request.ask.access_duration));
         }
+    }
+    if is_creation_unclear(known) {
+        outcome.message.push_str(&format!(" It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.", known.request.ask.gate.environment));
     }
     for one in stuck {
         let environment = one.environment.qualified();

@@ -24,7 +24,12 @@ pub(super) fn create(known: &Known<'_>) -> Next {
     }
     if let Some(intent) = &known.work.intent {
         if known.now < intent.settles_at {
-            return Next::until(intent.settles_at);
+            let detail = format!(
+                "Pulumi Cloud did not say whether the deployment was created; that is looked up at {}",
+                intent.settles_at
+            );
+            let waiting = vec![Blocker::new(BlockerKind::PulumiCloud, detail)];
+            return Next::Rest(Rest { waiting, until: Some(intent.settles_at) });
         }
         // It may have been created: until the stack's deployments were searched, nothing else is decided.
         match search(known) {
@@ -138,8 +143,9 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
         );
     };
     let Some(activity) = &known.facts.activity else { return Next::Look(Look::Activity) };
-    if let Some(second) = activity.marked.iter().find(|one| one.deployment.id != deployment.id)
-        && let Some(next) = duplicate(known, second)
+    if let Some(second) = activity.marked.iter().find(|one| {
+        one.deployment.id != deployment.id && !known.request.status.duplicates.contains(&one.deployment.version)
+    }) && let Some(next) = duplicate(known, second)
     {
         return next;
     }
@@ -149,7 +155,6 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
         (None, Some(None)) => return lost(known, deployment),
     };
     let too_late = known.request.status.grant.as_ref().is_none_or(|grant| known.now >= grant.expires_at);
-    let never_ran = matches!(known.work.note.deployment_status.as_deref(), Some("not-started" | "accepted"));
     match seen {
         DeploymentStatus::Succeeded => over(
             known,
@@ -157,7 +162,7 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
             "succeeded",
             format!("Deployment {} of {} succeeded.", deployment.version, known.request.ask.stack),
         ),
-        DeploymentStatus::Skipped | DeploymentStatus::Failed if too_late && never_ran => over(
+        DeploymentStatus::Skipped | DeploymentStatus::Failed if known.work.note.cancelled => over(
             known,
             State::Failed,
             "deployment-not-started",
@@ -196,9 +201,9 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
 }
 
 fn over(known: &Known<'_>, to: State, code: &str, mut message: String) -> Next {
-    if let Some(version) = known.request.status.duplicate {
+    for version in &known.request.status.duplicates {
         message
-            .push_str(&format!(" A second deployment with this request's mark was found: {version}. See what it did."));
+            .push_str(&format!(" Another deployment with this request's mark was found: {version}. See what it did."));
     }
     match Event::end(to, Outcome::new(code, message)) {
         Some(event) => Next::end(event, Actor::SIGNOFF),
@@ -208,7 +213,7 @@ fn over(known: &Known<'_>, to: State, code: &str, mut message: String) -> Next {
 
 /// A second deployment of this request: cancelled while it is queued, and reported once.
 fn duplicate(known: &Known<'_>, second: &DeploymentNow) -> Option<Next> {
-    if known.request.status.duplicate == Some(second.deployment.version) {
+    if known.request.status.duplicates.contains(&second.deployment.version) {
         return None;
     }
     let act = Act::CancelDeployment(second.deployment.id.clone());

@@ -110,7 +110,9 @@ pub fn decide(worker: Worker, known: &Known<'_>) -> Next {
 /// Ends a request that did not deploy: what is open at Pulumi Cloud is closed first, if anything is.
 fn stop(known: &Known<'_>, to: State, outcome: Outcome, actor: Actor) -> Next {
     if closing::is_anything_open(known) {
-        return Next::record(Event::EndDecided { to, outcome }, actor);
+        // Where nothing is applied, nothing will be: the turn is the next one's.
+        let line = if known.request.status.is_any_applied() { LineChange::Keep } else { LineChange::ReleaseTurn };
+        return Next::Record(Record { event: Box::new(Event::EndDecided { to, outcome }), actor, line });
     }
     let outcome = closing::with_leftovers(known, outcome, &[]);
     match Event::end(to, outcome) {

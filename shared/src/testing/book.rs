@@ -179,7 +179,7 @@ impl Ledger for Book {
             if line == LineChange::Leave {
                 inside.line.waiting.retain(|other| other.id != id);
             }
-            for worker in wake {
+            if let Some(worker) = wake {
                 inside.woken.push(worker);
                 inside.bells.push_back((id, worker, Cause::Due));
             }
@@ -207,6 +207,13 @@ impl Ledger for Book {
             }
             row.work.intent = Some(intent.clone());
             Ok(())
+        })
+    }
+
+    async fn confirm(&self, lease: &Lease, now: Timestamp) -> Result<(), LedgerError> {
+        self.call(|inside| {
+            let row = inside.held(lease)?;
+            if row.no_intents || lease.until <= now { Err(LedgerError::Conflict) } else { Ok(()) }
         })
     }
 
@@ -331,7 +338,13 @@ impl Ledger for Book {
         self.call(|inside| Ok(inside.rows.get(&id).map(|row| row.events.clone()).unwrap_or_default()))
     }
 
-    async fn events_of_day(&self, _: &Organization, _: &str, _: Option<&str>, _: usize) -> Result<Page<Sealed>, LedgerError> {
+    async fn events_of_day(
+        &self,
+        _: &Organization,
+        _: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Page<Sealed>, LedgerError> {
         Ok(Page { items: Vec::new(), next: None })
     }
 }

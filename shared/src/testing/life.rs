@@ -89,7 +89,8 @@ impl Life {
 /// A change request with one ruleset that takes one approval.
 pub(crate) fn seen(id: &str, status: &str, approvers: &[&str]) -> Seen {
     let approvers: Vec<crate::names::Login> = approvers.iter().map(|login| login.parse().unwrap()).collect();
-    let approvals = Approvals { ruleset: "prod-signoff".to_owned(), required: 1, counted: approvers.clone(), approvers };
+    let approvals =
+        Approvals { ruleset: "prod-signoff".to_owned(), required: 1, counted: approvers.clone(), approvers };
     Seen {
         id: id.to_owned(),
         status: ChangeRequestStatus::from(status.to_owned()),
@@ -111,7 +112,11 @@ pub(crate) fn every_event() -> Vec<Event> {
     let some = || vec![seen("cr-1", "ready", &["bob"])];
     vec![
         Event::Requested(Box::new(ask())),
-        Event::Opened { principal: "signoff-deployer".parse().unwrap(), settings: "v1".to_owned(), change_requests: Vec::new() },
+        Event::Opened {
+            principal: "signoff-deployer".parse().unwrap(),
+            settings: "v1".to_owned(),
+            change_requests: Vec::new(),
+        },
         Event::Submitted { change_requests: some() },
         Event::ApprovalSeen { change_request: seen("cr-1", "pending", &["bob"]) },
         Event::ApprovalWithdrawn { change_request: seen("cr-1", "pending", &[]) },

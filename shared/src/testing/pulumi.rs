@@ -60,7 +60,12 @@ impl Pulumi {
     pub(crate) fn new(clock: &Clock) -> Self {
         let inside = Inside {
             login: "signoff-deployer".parse().unwrap(),
-            settings: Settings { fingerprint: "v1".to_owned(), variables: Vec::new(), has_role: false, branch: Some("main".to_owned()) },
+            settings: Settings {
+                fingerprint: "v1".to_owned(),
+                variables: Vec::new(),
+                has_role: false,
+                branch: Some("main".to_owned()),
+            },
             rulesets: vec![ruleset()],
             gated: vec!["acme/credentials/prod".parse().unwrap()],
             change_requests: Vec::new(),
@@ -116,7 +121,11 @@ impl Pulumi {
     }
 
     /// Makes a call: what happens meanwhile, its effect, and its answer.
-    fn call<T>(&self, name: &'static str, effect: impl FnOnce(&mut Inside) -> Result<T, CloudError>) -> Result<T, CloudError> {
+    fn call<T>(
+        &self,
+        name: &'static str,
+        effect: impl FnOnce(&mut Inside) -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
         let (takes, meanwhile) = {
             let mut inside = self.inside();
             let due = inside.meanwhile.take_if(|(call, _)| *call == name);
@@ -147,7 +156,14 @@ impl Inside {
         self.change_requests.iter_mut().find(|one| one.id == id).ok_or_else(|| CloudError::NotFound(id.to_owned()))
     }
 
-    fn change(&mut self, id: &str, to: ChangeRequestStatus, by: Login, comment: Option<&str>, at: Timestamp) -> Result<(), CloudError> {
+    fn change(
+        &mut self,
+        id: &str,
+        to: ChangeRequestStatus,
+        by: Login,
+        comment: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), CloudError> {
         let one = self.find(id)?;
         one.status = to.clone();
         self.history.push((id.to_owned(), StatusChange { to, by, at, comment: comment.map(str::to_owned) }));
@@ -233,11 +249,21 @@ impl PulumiCloud for Pulumi {
         })
     }
 
-    async fn change_request(&self, _: &PrincipalName, _: &Organization, id: &str) -> Result<ChangeRequestNow, CloudError> {
+    async fn change_request(
+        &self,
+        _: &PrincipalName,
+        _: &Organization,
+        id: &str,
+    ) -> Result<ChangeRequestNow, CloudError> {
         self.call("change_request", |inside| inside.find(id).cloned())
     }
 
-    async fn status_changes(&self, _: &PrincipalName, _: &Organization, id: &str) -> Result<Vec<StatusChange>, CloudError> {
+    async fn status_changes(
+        &self,
+        _: &PrincipalName,
+        _: &Organization,
+        id: &str,
+    ) -> Result<Vec<StatusChange>, CloudError> {
         self.call("status_changes", |inside| {
             Ok(inside.history.iter().filter(|(of, _)| of == id).map(|(_, change)| change.clone()).collect())
         })

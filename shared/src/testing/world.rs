@@ -194,6 +194,12 @@ impl World {
         }
     }
 
+    /// That nobody waits, and nobody has the turn.
+    pub(crate) fn nobody_is_in_line(&self) {
+        let line = self.book.inside().line.clone();
+        assert!(line.waiting.is_empty() && line.turn.is_none(), "{line:?}");
+    }
+
     /// That no change request is left open.
     pub(crate) fn nothing_is_open(&self) {
         for one in &self.cloud.inside().change_requests {

@@ -81,7 +81,10 @@ fn what_was_asked_for_at_the_submission_stays() {
 fn an_end_that_was_decided_is_gone_when_it_is_there() {
     let outcome = Outcome::new("cancelled", "Cancelled by alice.");
     let decided = Life::submitted(&["cr-1"]).then(Event::EndDecided { to: State::Cancelled, outcome: outcome.clone() });
-    assert_eq!((decided.state(), decided.request.status.ending.clone().unwrap().to), (State::PendingApproval, State::Cancelled));
+    assert_eq!(
+        (decided.state(), decided.request.status.ending.clone().unwrap().to),
+        (State::PendingApproval, State::Cancelled)
+    );
     let over = decided.then(Event::Cancelled { outcome: outcome.clone() });
     assert_eq!((over.request.status.ending, over.request.status.outcome), (None, Some(outcome)));
 }

@@ -1,0 +1,138 @@
+use super::*;
+use crate::names::RequestId;
+
+fn state_of(world: &World, id: RequestId) -> State {
+    world.book.inside().rows[&id].request.status.state
+}
+
+#[test]
+fn requests_of_a_stack_go_in_the_order_in_which_they_were_asked_for() {
+    let world = World::new();
+    let second = world.ask_again(2);
+    world.work();
+    world.cloud.approve("bob");
+    world.pass(3);
+    assert_eq!((world.state(), state_of(&world, second)), (State::Deploying, State::Approved));
+    let waits = world.book.inside().rows[&second].work.note.waiting[0].detail.clone();
+    assert_eq!(waits, format!("{} goes first on acme/web/prod: it is deploying", world.id));
+    assert_eq!(world.cloud.count("apply"), 1, "the second is not applied before its moment");
+    world.cloud.run(0, DeploymentStatus::Succeeded);
+    world.pass(1);
+    assert_eq!(
+        (world.state(), state_of(&world, second)),
+        (State::Succeeded, State::Deploying),
+        "it is rung for at once"
+    );
+    world.cloud.run(1, DeploymentStatus::Failed);
+    world.pass(1);
+    assert_eq!(state_of(&world, second), State::Failed);
+}
+
+#[test]
+fn one_that_waits_for_approval_holds_nobody_up() {
+    let world = World::new();
+    world.work();
+    let second = world.ask_again(2);
+    world.work();
+    approve_one(&world, "cr-2");
+    world.pass(1);
+    assert_eq!((world.state(), state_of(&world, second)), (State::PendingApproval, State::Deploying));
+}
+
+#[test]
+fn one_at_a_time_creates_open_requests() {
+    let world = World::new();
+    world.cloud.fail("request_open", Fault::Lost);
+    let second = world.ask_again(2);
+    world.work();
+    assert_eq!(state_of(&world, second), State::Requested, "whose a draft is could not be told");
+    assert!(world.book.inside().rows[&second].work.due.is_some());
+    world.pass(3);
+    assert_eq!((world.state(), state_of(&world, second)), (State::PendingApproval, State::PendingApproval));
+    let open =
+        world.cloud.inside().change_requests.iter().filter(|one| one.status == ChangeRequestStatus::Pending).count();
+    assert_eq!(open, 2);
+}
+
+/// bob approves one change request and no other.
+fn approve_one(world: &World, id: &str) {
+    world.cloud.set(id, ChangeRequestStatus::Ready, "bob", None);
+    for one in world.cloud.inside().change_requests.iter_mut().filter(|one| one.id == id) {
+        one.satisfied = true;
+        one.rulesets[0].approval.as_mut().unwrap().approvers.push("bob".parse().unwrap());
+    }
+}
+
+fn two_environments() -> World {
+    let world = World::new();
+    world.cloud.inside().gated.push("acme/credentials/import".parse().unwrap());
+    world.work();
+    world
+}
+
+#[test]
+fn all_change_requests_are_applied_or_none() {
+    let world = two_environments();
+    approve_one(&world, "cr-1");
+    world.pass(10);
+    assert_eq!((world.state(), world.cloud.count("apply")), (State::PendingApproval, 0));
+    world.cloud.approve("bob");
+    world.pass(1);
+    assert_eq!((world.state(), world.cloud.count("apply")), (State::Deploying, 2));
+}
+
+#[test]
+fn what_is_live_is_named_when_the_rest_cant_be_applied() {
+    let world = two_environments();
+    world.cloud.approve("bob");
+    // While the first is about to be applied, the second loses its approval.
+    let cloud = world.cloud.clone();
+    world.cloud.inside().meanwhile = Some((
+        "durations",
+        Box::new(move || {
+            cloud.inside().change_requests[1].rulesets[0].approval.as_mut().unwrap().approvers.clear();
+            cloud.set("cr-2", ChangeRequestStatus::Pending, "bob", None);
+        }),
+    ));
+    world.pass(1);
+    assert_eq!((world.state(), world.cloud.count("deploy")), (State::Approved, 0));
+    assert_eq!(world.trail().iter().filter(|word| *word == "applied").count(), 1);
+    let first = world.request().status.first_applied_at().unwrap();
+    world.pass(70);
+    assert_eq!(world.state(), State::Expired);
+    assert!(world.outcome().starts_with("not-applied-in-time: It was applied in part"), "{}", world.outcome());
+    assert_eq!(world.cloud.count("deploy"), 0);
+    world.nothing_is_open();
+    assert!(world.clock.now() >= first + SignedDuration::from_hours(1));
+}
+
+#[test]
+fn an_apply_by_somebody_else_is_taken_over() {
+    let world = World::to(State::Approved);
+    world.cloud.set("cr-1", ChangeRequestStatus::Applied, "carol", None);
+    let applied_at = world.clock.now();
+    world.clock.pass(SignedDuration::from_mins(5));
+    world.pass(2);
+    assert_eq!((world.state(), world.cloud.count("apply")), (State::Deploying, 0));
+    assert_eq!(world.request().status.grant.unwrap().applied_at, applied_at, "the clock runs since then");
+}
+
+#[test]
+fn a_second_deployment_is_cancelled_and_reported() {
+    let world = World::to(State::Deploying);
+    let mut second = world.cloud.inside().deployments[0].clone();
+    second.0.deployment = crate::testing::life::deployment(2);
+    second.1 = world.clock.now();
+    world.cloud.inside().deployments.push(second);
+    world.cloud.run(0, DeploymentStatus::Running);
+    world.clock.pass(SWEEP);
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!(world.trail().last().unwrap(), "duplicate_found");
+    assert_eq!(world.cloud.inside().deployments[1].0.status, DeploymentStatus::Skipped);
+    world.cloud.run(0, DeploymentStatus::Succeeded);
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!(
+        world.outcome(),
+        "succeeded: Deployment 1 of acme/web/prod succeeded. A second deployment with this request's mark was found: 2. See what it did."
+    );
+}
