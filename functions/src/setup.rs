@@ -30,7 +30,7 @@ use crate::secrets::{SecretsManager, Tokens};
 /// How long after a call whose answer never came its effect may still show, on Lambda.
 const SETTLE: SignedDuration = SignedDuration::from_secs(60);
 /// How long one look may send calls. The functions' own time-outs are longer than this and two calls.
-const BUDGET: Duration = Duration::from_secs(20);
+const BUDGET: Duration = Duration::from_secs(60);
 
 /// The gatekeeper as the functions have it.
 pub type Keeper = Gatekeeper<Dynamo, PrincipalClient, Machine>;

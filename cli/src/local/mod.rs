@@ -35,9 +35,9 @@ use store::Store;
 /// How long after a call whose answer never came its effect may still show, on one machine.
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 /// How long one look may send calls.
-const BUDGET: Duration = Duration::from_secs(20);
+const BUDGET: Duration = Duration::from_secs(60);
 /// How long what is in hand may take after a signal to stop.
-const GRACE: Duration = Duration::from_secs(35);
+const GRACE: Duration = Duration::from_secs(75);
 /// How often what expired is swept from the store.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 

@@ -94,13 +94,13 @@ impl Pump {
             records.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         self.untrimmed += records.len();
         if let (Some(last), true) = (records.last(), self.untrimmed >= TRIM_EVERY) {
-            let sequence = last["dynamodb"]["SequenceNumber"].as_str().and_then(|text| text.parse::<i64>().ok());
-            let store = self.store.clone();
-            if let Some(sequence) = sequence {
-                let trimmed = tokio::task::spawn_blocking(move || store.trim(sequence)).await;
-                if let Ok(Err(error)) = trimmed {
-                    tracing::warn!(%error, "the stream was not trimmed");
-                }
+            let (event, store) = (last["eventID"].as_str().unwrap_or_default().to_owned(), self.store.clone());
+            match tokio::task::spawn_blocking(move || store.trim(&event)).await {
+                Ok(Ok(1..)) => {}
+                // All but one of those that were read should be gone.
+                Ok(Ok(0)) => tracing::warn!("the stream was not trimmed; it gets slower and slower"),
+                Ok(Err(error)) => tracing::warn!(%error, "the stream was not trimmed"),
+                Err(error) => tracing::warn!(%error, "the stream was not trimmed"),
             }
             self.untrimmed = 0;
         }
@@ -149,7 +149,7 @@ async fn deliver(keeper: &Arc<Keeper>, worker: Worker, mut records: Vec<Value>) 
 }
 
 /// An iterator at the oldest record of the table's stream.
-fn oldest(database: &Database) -> Result<String, Box<dyn std::error::Error>> {
+pub(super) fn oldest(database: &Database) -> Result<String, Box<dyn std::error::Error>> {
     let streams = serde_json::to_value(database.list_streams(serde_json::from_value(json!({"TableName": TABLE}))?)?)?;
     let stream = &streams["Streams"][0]["StreamArn"];
     let described =

@@ -109,12 +109,14 @@ impl Store {
         self.database.clone()
     }
 
-    /// Deletes the stream records up to this sequence number; the newest stays, so that numbers go on growing.
-    pub(super) fn trim(&self, sequence: i64) -> rusqlite::Result<usize> {
+    /// Deletes the stream records before the one with this event id, and gives how many there were. That one stays, so that numbers go on growing.
+    pub(super) fn trim(&self, event: &str) -> rusqlite::Result<usize> {
         let connection = self.trim.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Rows are numbered in the order of the stream. (What the stream calls a sequence number is no number that is stored.)
         connection.execute(
-            "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2",
-            rusqlite::params![TABLE, sequence],
+            "DELETE FROM _stream_records WHERE table_name = ?1
+             AND id < (SELECT id FROM _stream_records WHERE table_name = ?1 AND event_id = ?2)",
+            rusqlite::params![TABLE, event],
         )
     }
 
@@ -148,4 +150,37 @@ fn check(connection: &Connection) -> Result<(), String> {
     let said: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| error.to_string())?;
     if said == "ok" { Ok(()) } else { Err(said) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::pump;
+    use dynoxide::actions::get_records::GetRecordsRequest;
+    use serde_json::json;
+    use signoff_core::ledger::Ledger;
+
+    /// What trimming rests on is private to the store: this fails when it changes.
+    #[tokio::test]
+    async fn records_that_were_read_are_trimmed_but_for_the_last() {
+        let directory = std::env::temp_dir().join(format!("signoff-trim-{}", std::process::id()));
+        let store = Store::open(&directory).await.map_err(|_| "the store does not open").unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        for n in 0..30 {
+            assert!(store.ledger().once(&format!("thing {n}"), now, now).await.unwrap());
+        }
+        let iterator = pump::oldest(&store.database).unwrap();
+        let read = || {
+            let request: GetRecordsRequest = serde_json::from_value(json!({"ShardIterator": iterator})).unwrap();
+            let answer = store.database.get_records(request).unwrap();
+            answer.records.into_iter().map(|record| record.event_id).collect::<Vec<_>>()
+        };
+        let before = read();
+        assert_eq!(before.len(), 30);
+        assert_eq!(store.trim(&before[19]).unwrap(), 19);
+        assert_eq!(read(), before[19..], "the record that was named and those after it stay");
+        assert_eq!(store.trim("of no record").unwrap(), 0);
+        store.close().await;
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

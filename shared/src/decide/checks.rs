@@ -137,7 +137,7 @@ pub(super) fn edited(known: &Known<'_>, submitted: &ChangeRequest, now: &ChangeR
 /// How a change request is not the one that signoff created, description and revision apart.
 pub(super) fn foreign(known: &Known<'_>, created: &ChangeRequest, now: &ChangeRequestNow) -> Option<String> {
     if !now.is_open {
-        Some("what it does: it asks for no open".to_owned())
+        Some("what it does (it asks for no open)".to_owned())
     } else if now.environment.as_ref() != Some(&created.environment) {
         Some("the environment that it is about".to_owned())
     } else if known.request.status.principal.as_ref().is_some_and(|principal| *principal != now.created_by) {
@@ -149,8 +149,10 @@ pub(super) fn foreign(known: &Known<'_>, created: &ChangeRequest, now: &ChangeRe
 
 /// The end of a request whose change request was edited.
 pub(super) fn fail_as_edited(known: &Known<'_>, change_request: &ChangeRequest, what: &str) -> Next {
+    // One that is applied can't be closed any more.
+    let then = if change_request.applied_at.is_some() { "Ask again." } else { "It is closed; ask again." };
     let message = format!(
-        "The change request {} of {} is not what signoff submitted any more: {what} differs. It is closed; ask again.",
+        "The change request {} of {} is not what signoff submitted any more: {what} differs. {then}",
         change_request.id,
         change_request.environment.qualified()
     );

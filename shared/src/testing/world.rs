@@ -96,14 +96,14 @@ impl World {
         }
     }
 
-    /// Time passes, with a sweep every minute; what always holds is checked after each.
+    /// Time passes, with a sweep every minute; then what always holds is checked.
     pub(crate) fn pass(&self, minutes: i64) {
         for _ in 0..minutes {
             self.clock.pass(SWEEP);
             let _ = block_on(sweep(&self.book, &self.clock, SWEEP));
             self.work();
-            self.check();
         }
+        self.check();
     }
 
     /// Takes the request to a state in the usual way.

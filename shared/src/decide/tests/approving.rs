@@ -152,17 +152,26 @@ fn what_an_approved_request_waits_for() {
         created: None,
     };
     let act = || Act::Apply("cr-1".to_owned());
-    let line = |position, state| move |scene: &mut Scene| scene.facts.line = Some(vec![other(position, state)]);
+    let line = |position, state| {
+        move |scene: &mut Scene| {
+            scene.facts.line = Some(vec![other(position, state)]);
+            scene.facts.turn = None;
+        }
+    };
     check!(
         "what_an_approved_request_waits_for",
         vec![
             ("nothing", approved()),
             ("hold", approved().but(|scene| scene.facts.gates.hold = true)),
             ("an earlier one that is approved", approved().but(line(0, State::Approved))),
-            ("an earlier one that is pending: not for that", approved().but(line(0, State::PendingApproval))),
-            ("a later one that is approved: not for that", approved().but(line(5, State::Approved))),
+            ("an earlier one that is pending: the turn is next", approved().but(line(0, State::PendingApproval))),
+            ("a later one that is approved: the turn is next", approved().but(line(5, State::Approved))),
             ("a later one that is granted", approved().but(line(5, State::Granted))),
             ("a later one that is deploying", approved().but(line(5, State::Deploying))),
+            (
+                "an earlier one that is approved, but this one has the turn",
+                approved().but(line(0, State::Approved)).but(|scene| scene.facts.turn = Some(true)),
+            ),
             ("the turn, not claimed", approved().but(|scene| scene.facts.turn = None)),
             ("the turn, another has it", approved().but(|scene| scene.facts.turn = Some(false))),
             ("paused", approved().but(|scene| scene.activity().paused = true)),

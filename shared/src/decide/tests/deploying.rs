@@ -99,10 +99,10 @@ fn one_deployment_is_created() {
 #[test]
 fn it_is_followed_to_its_end() {
     let late = SignedDuration::from_hours(1);
-    let noted = |status: &'static str, now: &str| {
+    let ended = |cancelled: bool, now: &str| {
         deploying(now).but(|scene| {
             scene.later(late);
-            scene.work.note.deployment_status = Some(status.to_owned());
+            scene.work.note.cancelled = cancelled;
         })
     };
     let lost = |looks: u32, minutes: i64| {
@@ -147,10 +147,11 @@ fn it_is_followed_to_its_end() {
                     scene.facts.tried.insert(cancel("dep-7"));
                 })
             ),
-            ("skipped after it had not started in time", noted("not-started", "skipped")),
-            ("failed after it had not started in time", noted("accepted", "failed")),
-            ("failed late, but it had started", noted("running", "failed")),
-            ("succeeded late, though it was never seen to start", noted("not-started", "succeeded")),
+            ("skipped after it was cancelled for not starting in time", ended(true, "skipped")),
+            ("failed after it was cancelled for not starting in time", ended(true, "failed")),
+            ("succeeded all the same", ended(true, "succeeded")),
+            ("skipped late, but not by signoff", ended(false, "skipped")),
+            ("failed late, but not by signoff", ended(false, "failed")),
             ("can't be found, first look", lost(1, 0)),
             ("can't be found, third look in nine minutes", lost(3, 9)),
             ("can't be found, two looks in an hour", lost(2, 60)),

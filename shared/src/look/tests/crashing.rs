@@ -47,6 +47,7 @@ fn whichever_call_to_pulumi_cloud_fails_once() {
             let world = World::new();
             world.cloud.inside().fault_at = Some((at, fault()));
             assert_eq!(live(&world), "succeeded", "call {at}: {name}: {:?}", world.trail());
+            assert!(world.cloud.inside().fault_at.is_none(), "call {at} was made");
         }
     }
 }
@@ -59,6 +60,7 @@ fn whichever_call_to_the_ledger_fails_once() {
             let world = World::new();
             world.book.inside().fault_at = Some((at, has_effect));
             assert_eq!(live(&world), "succeeded", "call {at}, effect {has_effect}: {:?}", world.trail());
+            assert!(world.book.inside().fault_at.is_none(), "call {at} was made");
         }
     }
 }

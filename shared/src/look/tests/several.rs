@@ -133,6 +133,6 @@ fn a_second_deployment_is_cancelled_and_reported() {
     world.look(Worker::Deploy).unwrap();
     assert_eq!(
         world.outcome(),
-        "succeeded: Deployment 1 of acme/web/prod succeeded. A second deployment with this request's mark was found: 2. See what it did."
+        "succeeded: Deployment 1 of acme/web/prod succeeded. Another deployment with this request's mark was found: 2. See what it did."
     );
 }

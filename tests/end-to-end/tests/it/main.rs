@@ -4,6 +4,7 @@
 
 mod approvals;
 mod asking;
+mod chaos;
 mod command_line;
 mod crashes;
 mod ending;
