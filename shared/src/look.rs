@@ -208,6 +208,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             self.loaded.work.note.opening = None;
             self.point().await;
         }
+        if matches!(entry.event, Event::Submitted { .. }) {
+            // From here on a look can find the approvals and apply: what has to hold then is looked at again, not taken from the submission.
+            (self.facts.identity, self.facts.settings, self.facts.rulesets) = (None, None, None);
+        }
         if matches!(entry.event, Event::Deploying { .. }) {
             self.loaded.work.intent = None;
             self.loaded.work.note.deployment_status = Some("not-started".to_owned());
@@ -316,6 +320,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             self.keeper.cloud.request_open(&ask.gate.principal, &ask.gate.environment, access, expiration).await;
         match result {
             Ok(created) => {
+                // Should what was created not get recorded, because the request is cancelled just now, only its effect has to be waited for.
+                let settled = later(self.now(), self.keeper.timing.settle);
+                self.loaded.work.note.opening = Some(Intent { settles_at: settled, ..intent });
                 self.facts.opened = Some(created);
                 Ok(Ok(()))
             }

@@ -37,6 +37,7 @@ async fn a_request_is_recorded_and_shown_as_the_contract_says() {
             "requester": {"login": "alice", "name": "ALICE"},
             "gate": {"environment": "acme/credentials/prod", "principal": "default", "selfApproval": false},
             "accessDuration": "1h", "grantExpiration": "1h",
+            "audit": {"sequence": 1, "head": shown["audit"]["head"]},
             "changeRequests": [], "blockers": [], "grant": null, "deployment": null,
             "createdAt": "2026-11-23T12:00:00Z", "updatedAt": "2026-11-23T12:00:00Z", "expiresAt": "2026-11-23T12:30:00Z",
             "outcome": null

@@ -178,12 +178,13 @@ pub(crate) async fn void_leases_let_what_was_intended_settle(place: &impl Place)
     ledger.intend(&lease, &intent).await.unwrap();
     ledger.note(&lease, &Note { opening: Some(intent.clone()), failures: 1, ..Note::default() }).await.unwrap();
     ledger.void_leases(at(5), SignedDuration::from_secs(10)).await.unwrap();
-    assert_eq!(ledger.due(at(5), 10).await.unwrap(), [Due { id: died, due: at(5) }]);
+    let due = ledger.due(at(5), 10).await.unwrap();
+    assert_eq!(due.len(), 2, "every open request is looked at when the process starts anew");
+    assert!(due.contains(&Due { id: died, due: at(5) }) && due.contains(&Due { id: idle, due: at(5) }));
     assert_eq!(ledger.finish(&lease, &Work::default()).await, Ok(Finish::Lost));
     let work = begun(&ledger, died, 5).await.0.work;
     let settles = Some(Intent { settles_at: at(15), ..intent });
     assert_eq!((work.intent, work.note.opening, work.note.failures), (settles.clone(), settles, 1));
-    assert_eq!(ledger.load(idle).await.unwrap().unwrap().work.due, Some(at(60)));
 }
 
 pub(crate) async fn bookkeeping_costs_one_unit_and_a_step_what_its_items_weigh(place: &impl Place) {
@@ -209,7 +210,7 @@ pub(crate) async fn bookkeeping_costs_one_unit_and_a_step_what_its_items_weigh(p
     let steps = units(&ledger, "STATE+EVT");
     assert_eq!(
         (steps.writes, steps.units),
-        (2, 14.0),
-        "each a state of 1 KB, an event of up to 2 KB and its index entry"
+        (2, 10.0),
+        "each a state and an event of 1 KB at two units, and the event's index entry"
     );
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use pulumi_sim::{Happened, Record, WebhookFaults};
 use reqwest::Method;
 use serde_json::Value;
@@ -134,7 +135,8 @@ impl Gate {
     /// The export holds every request's trail, event by event.
     async fn check_export(&self, requests: &[Value]) {
         let mut trails: BTreeMap<String, Vec<Sealed>> = BTreeMap::new();
-        let first = requests.iter().map(|request| text(&request["createdAt"])).min();
+        let created = |request: &Value| text(&request["createdAt"]).parse::<Timestamp>().expect("a request has a time");
+        let first = requests.iter().map(created).min();
         let mut next = first.map(|first| format!("/v1/audit?since={first}"));
         while let Some(path) = next {
             let reply = self.call("dave", Method::GET, &path, None).await;

@@ -237,11 +237,17 @@ impl Gate {
 
     /// Waits until a request shows a blocker of this kind; gives its detail.
     pub async fn expect_blocker(&self, id: &str, kind: &str) -> String {
+        self.expect_blocker_saying(id, kind, "").await
+    }
+
+    /// Waits until a request shows a blocker of this kind whose detail has these words; gives the detail.
+    pub async fn expect_blocker_saying(&self, id: &str, kind: &str, words: &str) -> String {
         let find = |request: &Value| -> Option<String> {
-            let all = request["blockers"].as_array()?;
-            all.iter().find(|one| one["kind"] == kind)?["detail"].as_str().map(str::to_owned)
+            let all = request["blockers"].as_array()?.iter().filter(|one| one["kind"] == kind);
+            all.filter_map(|one| one["detail"].as_str()).find(|detail| detail.contains(words)).map(str::to_owned)
         };
-        let request = self.expect(id, &format!("blocked by {kind}"), |request| find(request).is_some()).await;
+        let what = format!("blocked by {kind}: {words}");
+        let request = self.expect(id, &what, |request| find(request).is_some()).await;
         find(&request).unwrap_or_default()
     }
 

@@ -1,12 +1,14 @@
 //! What people do at Pulumi Cloud, and what one sees there.
 
-use pulumi_sim::{ChangeRequest, Deployment, Happened, Refusal, Status};
+use pulumi_sim::{ChangeRequest, Deployment, Happened, Refusal, Status, Timing};
 
 use crate::gate::{Gate, LIMIT, PRINCIPAL};
 use crate::wait::until;
 
 /// The plain variable by which a deployment tells its request.
 const MARK: &str = "SIGNOFF_REQUEST_ID";
+/// An admin of the organization.
+const ADMIN: &str = "dave";
 
 impl Gate {
     /// The change requests of a request, by the mark in their description.
@@ -70,6 +72,37 @@ impl Gate {
     pub fn apply_in_console(&self, login: &str, change_request: &str) {
         let applied = self.click(|cloud, now| cloud.apply_as(now, login, change_request));
         applied.unwrap_or_else(|error| panic!("{login} can't apply {change_request}: {error}"));
+    }
+
+    /// Keeps a stack busy with a deployment of an admin's, which ends when it is cancelled with [`Gate::release`]; its id.
+    pub async fn occupy(&self, stack: &str) -> String {
+        let timing = |timing| self.sim.cloud().stack_mut(stack).map(|stack| stack.timing = timing);
+        timing(Some(Timing { accept_ms: 600_000, run_ms: 0 }));
+        let body = serde_json::json!({"operation": "preview"});
+        let id = self.click(|cloud, now| cloud.deploy(now, ADMIN, stack, &body)).expect("an admin may deploy");
+        let accepted = until(LIMIT, async || {
+            let cloud = self.sim.cloud();
+            cloud.deployment(&id).is_some_and(|deployment| deployment.status.is_active()).then_some(())
+        });
+        accepted.await.expect("it is taken from the queue");
+        timing(None);
+        id
+    }
+
+    /// Ends a deployment.
+    pub fn release(&self, deployment: &str) {
+        self.click(|cloud, now| cloud.cancel(now, ADMIN, deployment)).expect("an admin may cancel");
+    }
+
+    /// Pauses or resumes the deployments of a stack. As Pulumi Cloud tells of it in the list of deployments alone, one has to be there.
+    pub async fn pause(&self, stack: &str, paused: bool) {
+        let has_some = self.sim.cloud().deployments().iter().any(|deployment| deployment.stack == stack);
+        if !has_some {
+            let first = self.occupy(stack).await;
+            self.release(&first);
+        }
+        let now = self.sim.now();
+        self.sim.cloud().set_paused(now, stack, paused);
     }
 
     /// Does something at the cloud, now.

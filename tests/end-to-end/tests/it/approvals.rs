@@ -2,7 +2,7 @@
 
 use pulumi_sim::{Eligible, Fault, Pattern, Ruleset, Status};
 use serde_json::json;
-use signoff_tests::{Gate, PRINCIPAL, Setup};
+use signoff_tests::{PRINCIPAL, Setup};
 
 /// What is read right before the apply: how long the open request lets the principal in.
 const LAST_LOOK: &str = "/api/esc/environments/*/*/*/open/request/*";
@@ -13,7 +13,7 @@ async fn the_requesters_own_approval_does_not_count() {
     let id = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve("alice", &id).await;
     assert_eq!(gate.statuses(&id), [Status::Ready], "for Pulumi Cloud it is enough");
-    let detail = gate.expect_blocker(&id, "self-approval").await;
+    let detail = gate.expect_blocker_saying(&id, "self-approval", "alice").await;
     assert_eq!(
         detail,
         "credentials/prod: 0 of 1 approvals that count: alice approved, but whoever asks for a deployment or carries it out does not count; somebody else has to approve"
@@ -68,8 +68,7 @@ async fn the_principals_approval_does_not_count() {
         .await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve(PRINCIPAL, &id).await;
-    let detail = gate.expect_blocker(&id, "self-approval").await;
-    assert!(detail.contains("0 of 1 approvals that count: signoff-deployer approved"), "{detail}");
+    gate.expect_blocker_saying(&id, "self-approval", "0 of 1 approvals that count: signoff-deployer approved").await;
     gate.expect_looks(4).await;
     assert_eq!(gate.statuses(&id), [Status::Ready], "applied on the principal's own approval");
     gate.approve("bob", &id).await;
@@ -116,25 +115,17 @@ self-approval = true
     gate.finish().await;
 }
 
-/// A gate whose stack is busy with somebody else's deployment, which goes on until it is told to end.
-async fn busy_gate(setup: Setup) -> Gate {
-    let gate = setup.start().await;
-    gate.sim.cloud().set_hold("acme/web/prod", true);
-    let body = json!({"operation": "preview"});
-    gate.click(|cloud, now| cloud.deploy(now, "dave", "acme/web/prod", &body)).expect("dave may deploy");
-    gate
-}
-
 #[tokio::test]
 async fn an_approval_withdrawn_before_the_apply_is_gone() {
-    let gate = busy_gate(Setup::new()).await;
+    let gate = Setup::new().start().await;
+    let theirs = gate.occupy("acme/web/prod").await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve("bob", &id).await;
     gate.expect_state(&id, "approved").await;
     gate.expect_blocker(&id, "stack-busy").await;
     gate.unapprove("bob", &id).await;
     gate.expect_state(&id, "pending_approval").await;
-    gate.sim.cloud().set_hold("acme/web/prod", false);
+    gate.release(&theirs);
     gate.expect_looks(4).await;
     gate.expect_no_deployment(&id);
     let events = gate.events(&id).await;
@@ -195,8 +186,7 @@ async fn a_ruleset_that_asks_for_less_than_at_the_submission_does_not_lower_the_
     gate.sim.cloud().set_required(now, "acme/credentials/prod", "prod-signoff", 1);
     assert_eq!(gate.statuses(&id), [Status::Ready], "for Pulumi Cloud it is enough now");
     gate.expect_looks(4).await;
-    let detail = gate.expect_blocker(&id, "approvals").await;
-    assert_eq!(detail, "credentials/prod: 1 of 2 approvals that count");
+    gate.expect_blocker_saying(&id, "approvals", "credentials/prod: 1 of 2 approvals that count").await;
     gate.approve("carol", &id).await;
     gate.expect_state(&id, "succeeded").await;
     gate.finish().await;

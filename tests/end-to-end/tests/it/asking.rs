@@ -57,8 +57,7 @@ async fn a_machine_asks_where_it_is_named_and_for_whom_it_asks_does_not_count() 
     });
     let id = gate.ask_with("ci", body).await;
     gate.approve("bob", &id).await;
-    let detail = gate.expect_blocker(&id, "self-approval").await;
-    assert!(detail.contains("0 of 1 approvals that count: bob approved"), "{detail}");
+    gate.expect_blocker_saying(&id, "self-approval", "0 of 1 approvals that count: bob approved").await;
     gate.approve("carol", &id).await;
     gate.expect_state(&id, "succeeded").await;
     assert_eq!(gate.deployments(&id)[0].commit(), Some("0123456789abcdef0123456789abcdef01234567"));

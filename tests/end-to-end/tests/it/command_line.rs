@@ -55,6 +55,7 @@ async fn the_exit_code_says_how_the_request_ended() {
     assert_eq!(code(waiting).await.0, Some(3), "rejected");
 
     let (cancelled, waiting) = asking(&gate, &["--json"]).await;
+    gate.expect_state(&cancelled, "pending_approval").await;
     let ended = gate.cli("bob", &["cancel", &cancelled]).await;
     assert_eq!(ended.code, Some(1), "bob may not: {}{}", ended.out, ended.err);
     let ended = gate.cli("alice", &["cancel", &cancelled, "--reason", "not needed"]).await;

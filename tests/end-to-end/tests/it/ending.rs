@@ -53,8 +53,7 @@ async fn what_is_not_approved_in_time_expires_and_is_closed() {
 #[tokio::test]
 async fn what_is_approved_but_finds_no_moment_expires_too() {
     let gate = Setup::new().start().await;
-    let now = gate.sim.now();
-    gate.sim.cloud().set_paused(now, "acme/web/prod", true);
+    gate.pause("acme/web/prod", true).await;
     let body = json!({"stack": "acme/web/prod", "operation": "update", "reason": "Ship 2.4", "pendingTimeout": "3s"});
     let id = gate.ask_with("alice", body).await;
     gate.approve("bob", &id).await;
@@ -100,7 +99,7 @@ async fn held_gates_apply_nothing_until_they_are_let_go() {
 async fn one_that_the_principal_may_not_close_is_named_while_it_is_tried() {
     let gate = Setup::new().start().await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
-    gate.submitted(&id).await;
+    gate.expect_state(&id, "pending_approval").await;
     let refused = pulumi_sim::Fault::Error { status: 403, html: false };
     let close = pulumi_sim::Pattern::new("POST", "/api/change-requests/*/*/close");
     gate.sim.cloud().faults.plan(close, refused, 1_000_000);

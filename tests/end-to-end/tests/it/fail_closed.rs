@@ -23,15 +23,14 @@ async fn without_a_ruleset_in_force_nothing_is_asked_for() {
 #[tokio::test]
 async fn a_ruleset_switched_off_after_the_approval_deploys_nothing() {
     let gate = Setup::new().start().await;
-    let pause = |paused| gate.sim.cloud().set_paused(gate.sim.now(), STACK, paused);
-    pause(true);
+    let theirs = gate.occupy(STACK).await;
     let id = gate.ask("alice", STACK, "update").await;
     gate.approve("bob", &id).await;
     gate.expect_state(&id, "approved").await;
     let now = gate.sim.now();
     gate.sim.cloud().set_ruleset_enabled(now, ENVIRONMENT, "prod-signoff", false);
     assert_eq!(gate.statuses(&id), [Status::Ready], "for Pulumi Cloud nothing is missing");
-    pause(false);
+    gate.release(&theirs);
     gate.expect(&id, "stopped", |request| request["state"] != "approved").await;
     gate.expect_looks(3).await;
     gate.expect_no_deployment(&id);

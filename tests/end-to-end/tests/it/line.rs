@@ -1,15 +1,12 @@
 //! Approvals are applied late: one request of a stack at a time, in the order of asking, and only when the stack is free.
 
-use serde_json::json;
 use signoff_tests::Setup;
 
 #[tokio::test]
 async fn approved_requests_go_one_at_a_time_in_order_of_asking_and_a_pending_one_holds_nobody_up() {
     let gate = Setup::new().start().await;
+    let theirs = gate.occupy("acme/web/prod").await;
     gate.sim.cloud().set_hold("acme/web/prod", true);
-    let theirs = gate
-        .click(|cloud, now| cloud.deploy(now, "dave", "acme/web/prod", &json!({"operation": "preview"})))
-        .expect("dave may deploy");
     let pending = gate.ask("alice", "acme/web/prod", "update").await;
     let first = gate.ask("alice", "acme/web/prod", "preview").await;
     let second = gate.ask("alice", "acme/web/prod", "update").await;
@@ -22,7 +19,7 @@ async fn approved_requests_go_one_at_a_time_in_order_of_asking_and_a_pending_one
     assert!(detail.contains(&first), "{detail}");
     assert_eq!(gate.sim.cloud().grants().len(), 0, "applied while the stack was busy");
 
-    gate.click(|cloud, now| cloud.cancel(now, "dave", &theirs)).expect("dave may cancel");
+    gate.release(&theirs);
     gate.expect_state(&first, "deploying").await;
     gate.expect_looks(4).await;
     assert_eq!(gate.request(&second).await["state"], "approved", "two of one stack at once");
@@ -55,15 +52,14 @@ async fn another_stack_of_the_same_environment_does_not_wait() {
 #[tokio::test]
 async fn a_paused_stack_is_waited_for_and_said_to_be_paused() {
     let gate = Setup::new().start().await;
-    let pause = |paused| gate.sim.cloud().set_paused(gate.sim.now(), "acme/web/prod", paused);
-    pause(true);
+    gate.pause("acme/web/prod", true).await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve("bob", &id).await;
     let detail = gate.expect_blocker(&id, "stack-paused").await;
     assert_eq!(detail, "deployments of acme/web/prod are paused; resume them at Pulumi Cloud");
     assert_eq!(gate.request(&id).await["state"], "approved");
     assert_eq!(gate.sim.cloud().grants().len(), 0, "applied while the stack was paused");
-    pause(false);
+    gate.pause("acme/web/prod", false).await;
     gate.expect_state(&id, "succeeded").await;
     gate.finish().await;
 }
