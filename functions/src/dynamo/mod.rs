@@ -57,7 +57,7 @@ impl Dynamo {
     }
 
     /// Takes the leases of all open requests away, and lets what was intended settle until `settle` from `now` on. For a store that belongs to
-    /// one process, when that process starts: the one before is dead, and its calls have ended. What it was working on is due at once.
+    /// one process, when that process starts: the one before is dead, and its calls have ended. Every open request is due at once.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`] if the store does not answer, [`LedgerError::Broken`] for work that can't be read.

@@ -57,3 +57,18 @@ pub(crate) async fn many_leave_at_once(place: &impl Place) {
     let line = ledger.line(&stack()).await.unwrap();
     assert_eq!((line.next, line.waiting), (4, vec![in_line(&requests[2])]));
 }
+
+pub(crate) async fn a_turn_of_one_that_left_is_taken_over(place: &impl Place) {
+    let ledger = place.ledger();
+    let a = created(&ledger, STACK).await;
+    let b = created(&ledger, STACK).await;
+    let c = created(&ledger, STACK).await;
+    recorded(&ledger, &a, cancelled(), LineChange::Leave).await;
+    let claim = async |id| ledger.claim_turn(&stack(), id).await.unwrap();
+    assert!(claim(a.ask.id).await, "a worker that stood still takes it for a request that is over");
+    let (first, second) = tokio::join!(claim(b.ask.id), claim(c.ask.id));
+    assert!(first ^ second, "one of those in line has it from then on");
+    let turn = ledger.line(&stack()).await.unwrap().turn;
+    assert_eq!(turn, Some(if first { b.ask.id } else { c.ask.id }));
+    assert!(!claim(a.ask.id).await, "and the one that left gets it back no more");
+}

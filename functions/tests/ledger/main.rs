@@ -45,6 +45,7 @@ mod embedded {
             rings_are_bounded_within_their_window
             an_intent_forbids_the_cancellation
             a_cancellation_forbids_the_intent
+            a_lease_is_confirmed_while_it_holds_and_nothing_ends
             what_a_look_leaves_is_there_for_the_next
             what_is_due_is_found_oldest_first_and_claimed_once
             a_request_that_is_over_is_neither_due_nor_open
@@ -55,6 +56,7 @@ mod embedded {
             requests_stand_in_the_order_of_asking_and_leave
             the_turn_is_had_by_one_and_given_back
             many_leave_at_once
+            a_turn_of_one_that_left_is_taken_over
         }
         lock {
             the_lock_is_had_by_one_and_passed_to_who_waited_longest

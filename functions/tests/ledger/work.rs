@@ -112,6 +112,19 @@ pub(crate) async fn a_cancellation_forbids_the_intent(place: &impl Place) {
     assert_eq!(ledger.load(request.ask.id).await.unwrap().unwrap().request, end.request);
 }
 
+pub(crate) async fn a_lease_is_confirmed_while_it_holds_and_nothing_ends(place: &impl Place) {
+    let ledger = place.ledger();
+    let request = created(&ledger, STACK).await;
+    let (_, lease) = begun(&ledger, request.ask.id, 0).await;
+    assert_eq!(ledger.confirm(&lease, at(59)).await, Ok(()));
+    assert_eq!(ledger.confirm(&lease, at(60)).await, Err(LedgerError::Conflict), "it ran out");
+    let (_, new) = begun(&ledger, request.ask.id, 60).await;
+    assert_eq!(ledger.confirm(&lease, at(1)).await, Err(LedgerError::Conflict), "somebody else has it");
+    assert_eq!(ledger.confirm(&new, at(61)).await, Ok(()));
+    ledger.record_cancel(&step(Some(&request), taken_back(), at(62)), Worker::Apply).await.unwrap();
+    assert_eq!(ledger.confirm(&new, at(63)).await, Err(LedgerError::Conflict), "the request was cancelled");
+}
+
 pub(crate) async fn what_a_look_leaves_is_there_for_the_next(place: &impl Place) {
     let ledger = place.ledger();
     let id = created(&ledger, STACK).await.ask.id;

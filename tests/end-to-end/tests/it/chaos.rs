@@ -19,9 +19,9 @@ use people::{Chance, Crowd};
 /// The seeds, where none is named.
 const SEEDS: [u64; 2] = [20_261_123, 8_675_309];
 /// How long people, faults and kills go on.
-const CHAOS: Duration = Duration::from_secs(34);
-/// How often the process is killed meanwhile.
-const KILLS: u64 = 6;
+const CHAOS: Duration = Duration::from_secs(45);
+/// How often the process is killed meanwhile, each time twice in a row: once in its work, once while it takes up again what it left.
+const KILLS: u32 = 3;
 /// How many requests are made.
 const REQUESTS: usize = 12;
 /// How long it may take until all is over once it is calm. A lost answer takes ten seconds to settle; a silent one ten more until it is given up.
@@ -43,11 +43,9 @@ async fn chaos(seed: u64) {
     let mut gate = start(seed).await;
     let mut crowd = Crowd::new(&gate, REQUESTS);
     let began = Instant::now();
-    let share = CHAOS / u32::try_from(KILLS).unwrap_or(1);
-    let mut kills: Vec<Instant> =
-        (0..KILLS).map(|n| began + share * n as u32 + share.mul_f64(chance.share())).rev().collect();
+    let mut kills = kills(&mut chance);
     while began.elapsed() < CHAOS {
-        if kills.last().is_some_and(|at| *at <= Instant::now()) {
+        if kills.last().is_some_and(|at| *at <= began.elapsed()) {
             kills.pop();
             gate.kill().await;
             tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
@@ -71,6 +69,19 @@ async fn chaos(seed: u64) {
     judge::one_at_a_time(&gate);
     judge::transitions(&gate, &requests).await;
     gate.finish().await;
+}
+
+/// When the process is killed, the last first. What was intended settles for ten seconds after each start, so that between two kills there is more
+/// time than that: otherwise nothing would ever get far enough to be interrupted there.
+fn kills(chance: &mut Chance) -> Vec<Duration> {
+    let share = CHAOS / KILLS;
+    let times = (0..KILLS).flat_map(|n| {
+        let first = share * n + share.mul_f64(0.4 + 0.5 * chance.share());
+        [first, first + Duration::from_millis(chance.below(1500))]
+    });
+    let mut times: Vec<Duration> = times.collect();
+    times.reverse();
+    times
 }
 
 /// A gate before which two reviewers have to approve, with everything going wrong now and then.

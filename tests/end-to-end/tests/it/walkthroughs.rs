@@ -1,7 +1,9 @@
 //! The walkthroughs of ARCHITECTURE.md.
 
-use pulumi_sim::{Status, WebhookFaults};
-use signoff_tests::Setup;
+use pulumi_sim::{Status, WebhookFaults, signature};
+use reqwest::Method;
+use serde_json::json;
+use signoff_tests::{Setup, WEBHOOK_SECRET, client, send};
 
 /// A sweep so rare that only webhooks move anything.
 const RARELY: &str = "10m";
@@ -62,5 +64,40 @@ async fn webhooks_that_come_twice_late_out_of_order_or_never_change_nothing() {
         gate.expect_state(id, "succeeded").await;
         assert_eq!(gate.deployments(id).len(), 1);
     }
+    gate.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_webhook_says_moves_nothing_even_when_it_is_signed() {
+    let gate = Setup::new().start().await;
+    let id = gate.ask("alice", "acme/web/prod", "update").await;
+    let change_request = gate.change_request(&id, "credentials/prod").await;
+    gate.expect_state(&id, "pending_approval").await;
+    let (client, url) = (client(), format!("{}/webhooks/pulumi", gate.url()));
+    let says = json!({
+        "organization": {"githubLogin": "acme", "name": "Acme"}, "projectName": "credentials", "environmentName": "prod",
+        "action": "change_request_applied", "changeRequestId": change_request, "status": "applied",
+    })
+    .to_string();
+    let signed = signature(WEBHOOK_SECRET, says.as_bytes());
+    let forged = signature("another secret", says.as_bytes());
+    let deliver = async |delivery: &str, signature: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("pulumi-webhook-id", delivery),
+            ("pulumi-webhook-kind", "change_request"),
+            ("pulumi-webhook-signature", signature),
+        ];
+        send(&client, Method::POST, &url, &headers, Some(says.clone())).await.expect("it answers")
+    };
+    let first = deliver("one", &signed).await;
+    assert_eq!((first.status, &first.body), (202, &json!({"delivery": "one", "duplicate": false})));
+    let again = deliver("one", &signed).await;
+    assert_eq!((again.status, &again.body), (202, &json!({"delivery": "one", "duplicate": true})));
+    assert_eq!(deliver("two", &forged).await.status, 401);
+    gate.expect_looks(4).await;
+    assert_eq!(gate.request(&id).await["state"], "pending_approval");
+    gate.expect_no_deployment(&id);
+    assert_eq!(gate.cancel("alice", &id).await.status, 202);
     gate.finish().await;
 }

@@ -86,10 +86,10 @@ impl Crowd {
         let cr = chance.of(&open);
         let login = chance.of(&REVIEWERS).copied().unwrap_or_default();
         match chance.below(100) {
-            0..=14 => self.asks(chance),
-            15..=17 => self.cancels(chance),
-            18..=24 => self.clicks(gate, cr, |cloud, now, id| cloud.unapprove(now, login, id, Some("wait"))),
-            25 => self.clicks(gate, cr, |cloud, now, id| cloud.close_as(now, "dave", id, Some("no"))),
+            0..=24 => self.asks(chance),
+            25..=26 => self.cancels(chance),
+            27..=33 => self.clicks(gate, cr, |cloud, now, id| cloud.unapprove(now, login, id, Some("wait"))),
+            34 => self.clicks(gate, cr, |cloud, now, id| cloud.close_as(now, "dave", id, Some("no"))),
             _ => self.clicks(gate, cr, |cloud, now, id| cloud.approve(now, login, id)),
         }
     }
