@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Do not ask first
     #[arg(long, short)]
     yes: bool,
-    /// The Pulumi Cloud to approve at: https, or http on this machine [env: SIGNOFF_PULUMI_URL] [default: where `pulumi login` left you, or https://api.pulumi.com]
+    /// The Pulumi Cloud to approve at: https, or http on this machine [env: SIGNOFF_PULUMI_URL] [default: where `pulumi login` left you, or Pulumi Cloud]
     #[arg(long, value_name = "URL")]
     pulumi_url: Option<BaseUrl>,
 }

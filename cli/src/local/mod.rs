@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// The gates [default: signoff.toml]
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
-    /// Pulumi Cloud's API; with --simulate: what stands in front of the simulated one [default: SIGNOFF_PULUMI_URL, or https://api.pulumi.com]
+    /// Pulumi Cloud's API; with --simulate: what stands in front of the simulated one [default: SIGNOFF_PULUMI_URL, or Pulumi Cloud]
     #[arg(long)]
     pub(crate) pulumi_url: Option<String>,
     /// The time between two sweeps, such as 5s or 200ms

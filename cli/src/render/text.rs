@@ -5,7 +5,7 @@ pub(crate) fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
-/// The text over its own lines; else as [`line`].
+/// The text over its own lines; else as [`line()`].
 pub(crate) fn block(text: &str) -> String {
     escape(text, |c| c == '\n')
 }

@@ -1,8 +1,8 @@
 //! The rules of the gate: given what is known and what was seen, what comes next? One pure function. It asks for a look at whatever it needs
 //! to know, and is asked again when that was seen; so what it decides always rests on what this very look saw.
 //!
-//! [`ask`] takes a request to `pending_approval`, [`approval`] to `granted`, [`deploy`] to its end, [`closing`] ends it otherwise, and
-//! [`checks`] are what has to hold each time.
+//! `ask` takes a request to `pending_approval`, `approval` to `granted`, `deploy` to its end, `closing` ends it otherwise, and
+//! `checks` are what has to hold each time.
 
 mod approval;
 mod ask;

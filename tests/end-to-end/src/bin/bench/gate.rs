@@ -124,15 +124,6 @@ impl Gate {
         }
     }
 
-    /// Takes a request back, as alice.
-    pub(crate) async fn cancel(&self, id: &str) -> Result<()> {
-        let url = format!("{}/v1/requests/{id}/cancel", self.url);
-        let sent = self.client.post(url).header("authorization", "token pul-alice");
-        let answer = sent.json(&json!({"reason": "not needed"})).send().await?;
-        let (status, answer): (_, Value) = (answer.status(), answer.json().await?);
-        if status == 202 { Ok(()) } else { Err(format!("{id} can't be cancelled: {status} {answer}").into()) }
-    }
-
     /// The state of a request.
     pub(crate) async fn state(&self, id: &str) -> Result<String> {
         let url = format!("{}/v1/requests/{id}", self.url);
