@@ -39,8 +39,10 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
         Ok(all) => all,
         Err(next) => return next,
     };
-    if let Some(next) =
-        applied_elsewhere(known, &all).or_else(|| late(known)).or_else(|| approvals_changed(known, &all))
+    if let Some(next) = applied_elsewhere(known, &all)
+        .or_else(|| late(known))
+        .or_else(|| ungated(known, &all))
+        .or_else(|| approvals_changed(known, &all))
     {
         return next;
     }
@@ -164,6 +166,14 @@ fn late(known: &Known<'_>) -> Option<Next> {
         ),
     };
     Some(stop(known, State::Expired, outcome, Actor::SIGNOFF))
+}
+
+/// No ruleset asks for an approval of the gate's own change request any more: then the environment itself is looked at, and if none is in force
+/// there, that is the end. Nobody would have to approve.
+fn ungated(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
+    let own = all.iter().find(|one| one.recorded.environment == known.request.ask.gate.environment)?;
+    let asks = own.now.rulesets.iter().any(|ruleset| ruleset.approval.is_some());
+    if asks { None } else { checks::ruleset(known) }
 }
 
 /// Records approvals that came or went, one person at a time; the one that makes it enough is recorded with the approval itself.

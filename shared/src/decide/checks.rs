@@ -98,7 +98,7 @@ fn settings(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     }
 }
 
-fn ruleset(known: &Known<'_>) -> Option<Next> {
+pub(super) fn ruleset(known: &Known<'_>) -> Option<Next> {
     let environment = &known.request.ask.gate.environment;
     let why = match &known.facts.rulesets {
         None => return Some(Next::Look(Look::Rulesets)),
