@@ -189,7 +189,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         if used < self.keeper.timing.budget {
             return Ok(());
         }
-        Err(Stop::Rest(Rest { waiting: self.loaded.work.note.waiting.clone(), until: Some(self.now()) }))
+        let detail = format!(
+            "a look took longer than {} s, since answers came slowly; it is begun anew",
+            self.keeper.timing.budget.as_secs()
+        );
+        Err(Stop::Rest(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(self.now()) }))
     }
 
     /// Records a step in one transaction; the request is what it makes of it from then on.

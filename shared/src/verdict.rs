@@ -74,21 +74,28 @@ fn blocker(known: &ChangeRequest, now: &ChangeRequestNow, approvals: &[Approvals
         );
         return Blocker::new(BlockerKind::Approvals, detail);
     }
-    let Some(short) = approvals.iter().find(|approvals| !has_enough(approvals)) else {
-        let detail = if approvals.is_empty() {
-            format!("{place}: no ruleset asks for an approval of its change request; switch one on that gates opens")
-        } else {
-            format!(
-                "{place}: there are enough approvals that count, but Pulumi Cloud does not call the change request ready yet"
-            )
-        };
-        return Blocker::new(BlockerKind::Approvals, detail);
-    };
+    lacking(&place, approvals).unwrap_or_else(|| {
+        let detail = format!(
+            "{place}: there are enough approvals that count, but Pulumi Cloud does not call the change request ready yet"
+        );
+        Blocker::new(BlockerKind::Approvals, detail)
+    })
+}
+
+/// What approvals are lacking, in the words that people see: of the first ruleset that has too few that count, or of all if no ruleset asks for
+/// any; `None` if each has enough. `place` is the environment, as project/environment.
+pub fn lacking(place: &str, approvals: &[Approvals]) -> Option<Blocker> {
+    if approvals.is_empty() {
+        let detail =
+            format!("{place}: no ruleset asks for an approval of its change request; switch one on that gates opens");
+        return Some(Blocker::new(BlockerKind::Approvals, detail));
+    }
+    let short = approvals.iter().find(|approvals| !has_enough(approvals))?;
     let of = format!("{place}: {} of {} approvals that count", short.counted.len(), short.required);
     let others: Vec<_> =
         short.approvers.iter().filter(|login| !short.counted.contains(login)).map(Login::as_str).collect();
     let with_others = i64::try_from(short.approvers.len()).unwrap_or(i64::MAX) >= short.required;
-    match others.as_slice() {
+    Some(match others.as_slice() {
         [] => Blocker::new(BlockerKind::Approvals, of),
         names if with_others => Blocker::new(
             BlockerKind::SelfApproval,
@@ -100,7 +107,7 @@ fn blocker(known: &ChangeRequest, now: &ChangeRequestNow, approvals: &[Approvals
         names => {
             Blocker::new(BlockerKind::Approvals, format!("{of} ({} approved, but does not count)", names.join(", ")))
         }
-    }
+    })
 }
 
 #[cfg(test)]

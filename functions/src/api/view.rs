@@ -8,7 +8,8 @@ use signoff_core::gate::{Asker, CommitRule, Gate, Gates, RunsAs, StackPattern};
 use signoff_core::ledger::{Loaded, Note};
 use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use signoff_core::period::Period;
-use signoff_core::request::{Approvals, Ask, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
+use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
+use signoff_core::verdict;
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +201,7 @@ impl RequestView {
             access_duration: ask.access_duration.clone(),
             grant_expiration: ask.grant_expiration.clone(),
             change_requests: status.change_requests.iter().map(|known| change_request(known, console)).collect(),
-            blockers: blockers(ask, status, &loaded.work.note),
+            blockers: blockers(status, &loaded.work.note),
             grant: status.grant.clone(),
             deployment: status.deployment.as_ref().map(|deployment| DeploymentView {
                 id: deployment.id.clone(),
@@ -273,14 +274,15 @@ fn deployment_status(state: State, seen: Option<&str>) -> String {
 }
 
 /// What a request waits for: what the last look left, or what can be told without one if the request has changed since.
-fn blockers(ask: &Ask, status: &Status, note: &Note) -> Vec<Blocker> {
+fn blockers(status: &Status, note: &Note) -> Vec<Blocker> {
     if status.state.is_terminal() {
         return Vec::new();
     }
     let mut waiting = if note.version == status.sequence {
         note.waiting.clone()
     } else if status.state == State::PendingApproval && status.ending.is_none() {
-        status.change_requests.iter().flat_map(|known| missing_approvals(ask, known)).collect()
+        let lacking = |known: &ChangeRequest| verdict::lacking(&known.environment.qualified(), &known.approvals);
+        status.change_requests.iter().filter_map(lacking).collect()
     } else {
         Vec::new()
     };
@@ -291,24 +293,4 @@ fn blockers(ask: &Ask, status: &Status, note: &Note) -> Vec<Blocker> {
         waiting.insert(0, Blocker::new(BlockerKind::Closing, detail));
     }
     waiting
-}
-
-fn missing_approvals(ask: &Ask, known: &ChangeRequest) -> Vec<Blocker> {
-    let environment = known.environment.qualified();
-    if known.approvals.is_empty() {
-        return vec![Blocker::new(BlockerKind::Approvals, format!("{environment}: no approvals seen yet"))];
-    }
-    let needed = |approvals: &Approvals| approvals.required.max(1);
-    let count = |logins: &[Login]| i64::try_from(logins.len()).unwrap_or(i64::MAX);
-    let lacking = known.approvals.iter().filter(|approvals| count(&approvals.counted) < needed(approvals));
-    lacking
-        .map(|approvals| {
-            let own = approvals.approvers.iter().any(|login| ask.is_asked_by(login));
-            let is_enough_with_own = own && count(&approvals.approvers) >= needed(approvals);
-            let kind = if is_enough_with_own { BlockerKind::SelfApproval } else { BlockerKind::Approvals };
-            let (counted, required) = (approvals.counted.len(), needed(approvals));
-            let of = if known.approvals.len() > 1 { format!(" ({})", approvals.ruleset) } else { String::new() };
-            Blocker::new(kind, format!("{environment}{of}: {counted} of {required} approvals that count"))
-        })
-        .collect()
 }

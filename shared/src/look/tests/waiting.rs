@@ -40,6 +40,10 @@ fn nothing_is_sent_once_the_time_is_used_up() {
     world.look(Worker::Apply).unwrap();
     assert_eq!(world.cloud.inside().calls, ["identity"]);
     assert_eq!(world.due(), Some(world.clock.now()), "it goes on at once");
+    assert_eq!(
+        world.waits(),
+        ["pulumi-cloud: a look took longer than 30 s, since answers came slowly; it is begun anew"]
+    );
     world.cloud.inside().takes = SignedDuration::from_secs(3);
     world.cloud.approve("bob");
     for _ in 0..30 {
