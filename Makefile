@@ -7,7 +7,7 @@ NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TARGET = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench cargo
+.PHONY: help demo run test lint bench simulate mutants cargo
 
 help: ## Lists what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -34,9 +34,16 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-bench: cargo ## Speed and size, as the README quotes them
-	$(CARGO) build --locked --release -p signoff
-	$(CARGO) run --locked --release -p signoff-tests --bin bench
+bench: cargo ## How fast and how big it is, measured on this machine
+	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin bench
+	"$(TARGET)/release/bench"
+
+simulate: cargo ## The gate on a simulated clock, cloud and ledger: SEEDS=20000, SECONDS=300 at most; SEED=n: one, step by step
+	$(CARGO) build --locked --profile simulate -p signoff-simulation --bin simulate
+	"$(TARGET)/simulate/simulate" $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20000) --seconds $(or $(SECONDS),300) --from $(or $(FROM),1) --threads $(or $(THREADS),1))
+
+mutants: cargo ## Breaks the gate on purpose, and expects the simulation to notice each time
+	tests/simulation/mutations/run
 
 cargo:
 	@command -v $(CARGO) >/dev/null || { \

@@ -1,6 +1,6 @@
 //! The command line's grammar.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, value_parser};
 
 use crate::client::base::BaseUrl;
 use crate::commands;
@@ -21,11 +21,12 @@ Environment:
   NO_COLOR             no colours
 
 Exit codes:
-  0  done (with --wait: the deployment succeeded)
-  1  something failed (also a request in `error`)
-  2  wrong usage
-  3  rejected, expired or cancelled
-  4  the deployment failed
+  0    done (with --wait and watch: the deployment succeeded)
+  1    something failed (also a request in `error`)
+  2    wrong usage
+  3    rejected, expired or cancelled
+  4    the deployment failed
+  130  interrupted by Ctrl-C while waiting; the request goes on
 
 Examples:
   signoff request acme/web/prod update --reason 'Ship 2.4' --wait
@@ -75,7 +76,35 @@ pub(crate) enum Command {
     /// Export the audit trail, and check it
     Audit(commands::audit::Args),
     /// Check a configuration file
+    #[command(arg = unsaid_url(), arg = unsaid_organization())]
     Config(commands::config::Args),
     /// Run the whole gate in one process, on one machine
+    #[command(arg = unsaid_url(), arg = unsaid_organization(), arg = unsaid_json())]
     Local(crate::local::Args),
+}
+
+// Every command takes the options of all; where one of them means nothing, the command's help does not speak of it.
+
+fn unsaid_url() -> Arg {
+    Arg::new("url").long("url").value_parser(value_parser!(BaseUrl)).global(true).hide(true)
+}
+
+fn unsaid_organization() -> Arg {
+    Arg::new("organization").long("organization").value_parser(value_parser!(String)).global(true).hide(true)
+}
+
+fn unsaid_json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).global(true).hide(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_one() {
+        Cli::command().debug_assert();
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) enum Failure {
     /// Interrupted while waiting; what there is to say was said.
     #[error("interrupted")]
     Interrupted,
-    /// Whoever read the output went away, which is no failure.
+    /// Whoever read the output went away, which is no failure. A command that waits goes on all the same: its exit code is what counts.
     #[error("the output was closed")]
     OutputClosed,
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::render::paint::Paint;
+use crate::render::screen::Screen;
 use crate::render::text;
 
 /// The two streams, and how to write to them.
@@ -20,6 +21,14 @@ impl Output {
     /// Writes JSON if `json`; in colours if standard output is a terminal, unless `no_color`.
     pub(crate) fn new(json: bool, no_color: bool) -> Self {
         Self { json, paint: Paint { on: !json && !no_color && io::stdout().is_terminal() } }
+    }
+
+    /// Standard output, as people see it now: a terminal has a width, which may change.
+    pub(crate) fn screen(&self) -> Screen {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        // A terminal that does not know its size says 0.
+        let width = size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
+        Screen { paint: self.paint, width }
     }
 
     /// Writes a text, which ends with a line break if it is not empty.

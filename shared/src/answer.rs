@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::cloud::PulumiCloud;
-use crate::doorbell::Pointers;
+use crate::doorbell::{Delivery, Pointers};
 use crate::host::Host;
 use crate::ledger::{Cause, Ledger, LedgerError, Loaded};
 use crate::look::Gatekeeper;
@@ -22,7 +22,8 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     ///
     /// # Errors
     /// If the ledger fails; the delivery has to be answered again.
-    pub async fn answer(&self, pointers: &Pointers) -> Result<(), LedgerError> {
+    pub async fn answer(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+        let pointers = &delivery.pointers;
         let mut found = BTreeSet::new();
         if let Some(organization) = &pointers.organization {
             for id in &pointers.change_requests {
@@ -43,27 +44,29 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
                 found.insert(loaded.request.ask.id);
             }
         }
-        if found.is_empty() && (pointers.is_vague() || !pointers.change_requests.is_empty()) {
-            return self.ring_all(pointers).await;
+        if found.is_empty() && !pointers.names_all() {
+            return self.ring_all(delivery).await;
         }
         // One is looked at at once; several each get a record, and so a share of the time, of their own.
         let alone = found.len() == 1;
         for id in found {
-            self.ring_one(id, alone).await?;
+            self.ring_one(id, alone, &delivery.id).await?;
         }
         Ok(())
     }
 
-    async fn ring_one(&self, id: RequestId, alone: bool) -> Result<(), LedgerError> {
+    async fn ring_one(&self, id: RequestId, alone: bool, delivery: &str) -> Result<(), LedgerError> {
         let Some(loaded) = self.ledger.load(id).await? else { return Ok(()) };
+        let cause = Cause::Ring(delivery.to_owned());
         match loaded.request.status.state.worker() {
-            Some(Worker::Apply) if alone => self.look(Worker::Apply, id, Cause::Ring).await,
-            Some(worker) => self.ledger.ring(id, worker, Cause::Ring, self.host.ulid()).await,
+            Some(Worker::Apply) if alone => self.look(Worker::Apply, id, cause).await,
+            Some(worker) => self.ledger.ring(id, worker, cause, self.host.ulid()).await,
             None => Ok(()),
         }
     }
 
-    async fn ring_all(&self, pointers: &Pointers) -> Result<(), LedgerError> {
+    async fn ring_all(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+        let pointers: &Pointers = &delivery.pointers;
         let now = self.host.now();
         let until = now.saturating_add(SignedDuration::from_secs(VAGUE_EVERY_SECONDS)).unwrap_or(now);
         let whose = pointers.organization.as_ref().map_or("all", |organization| organization.as_str());
@@ -72,10 +75,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         }
         for loaded in self.open_requests().await? {
             let (ask, status) = (&loaded.request.ask, &loaded.request.status);
-            let theirs =
-                pointers.organization.as_ref().is_none_or(|organization| *organization == ask.stack.organization);
+            let theirs = pointers
+                .organization
+                .as_ref()
+                .is_none_or(|organization| organization.as_str().eq_ignore_ascii_case(ask.stack.organization.as_str()));
             if let (true, Some(worker)) = (theirs, status.state.worker()) {
-                self.ledger.ring(ask.id, worker, Cause::Ring, self.host.ulid()).await?;
+                self.ledger.ring(ask.id, worker, Cause::Ring(delivery.id.clone()), self.host.ulid()).await?;
             }
         }
         Ok(())

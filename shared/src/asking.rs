@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::cloud::{Identity, Role};
+use crate::cloud::{Identity, Machine, Role};
 use crate::gate::{Asker, Gate};
 use crate::ledger::Line;
 use crate::names::{Login, Operation};
@@ -72,13 +72,21 @@ pub fn standing(gate: &Gate, caller: &Identity, role: Option<Role>, operation: O
             );
         }
     }
+    // A team's token may have the name of one of the organization's: only the latter can be named.
+    let organization = gate.environment.organization.as_str();
+    let is_the_organizations =
+        |machine: &Machine| machine.team.is_empty() && machine.organization.eq_ignore_ascii_case(organization);
     let named = |asker: &Asker| match (asker, &caller.machine) {
-        (Asker::Machine(name), Some(machine)) => *name == machine.name,
+        (Asker::Machine(name), Some(machine)) => *name == machine.name && is_the_organizations(machine),
         (Asker::Person(login), None) => *login == caller.login,
         _ => false,
     };
     match (&gate.requesters, &caller.machine) {
         (Some(requesters), _) if requesters.iter().any(named) => Standing::May,
+        (_, Some(machine)) if !is_the_organizations(machine) => Standing::MayNot(format!(
+            "The machine token {} is a team's or another organization's; use a token of the organization {organization} itself.",
+            machine.name
+        )),
         (_, Some(machine)) => Standing::MayNot(format!(
             "A machine token may ask only where the gate's requesters name it; have \"machine:{}\" added there.",
             machine.name
@@ -128,7 +136,6 @@ pub fn fingerprint(body: &Value) -> serde_json::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::Machine;
     use crate::gate::Gates;
     use crate::ledger::InLine;
     use crate::names::RequestId;
@@ -143,9 +150,13 @@ mod tests {
         Identity {
             login: login.parse().unwrap(),
             name: login.to_owned(),
-            machine: machine.map(|name| Machine { name: name.to_owned() }),
+            machine: machine.map(|name| machine_token(name, "acme", "")),
             organizations: Vec::new(),
         }
+    }
+
+    fn machine_token(name: &str, organization: &str, team: &str) -> Machine {
+        Machine { name: name.to_owned(), organization: organization.to_owned(), team: team.to_owned() }
     }
 
     fn refused(standing: &Standing) -> bool {
@@ -178,6 +189,12 @@ mod tests {
         assert_eq!(ask("aLICE", None, Some(Role::Member)), Standing::May);
         assert_eq!(ask("acme", Some("ci"), Some(Role::Member)), Standing::May);
         assert!(refused(&ask("bob", None, Some(Role::Admin))));
+        for (organization, team) in [("acme", "platform"), ("other", ""), ("", "")] {
+            let machine = Some(machine_token("ci", organization, team));
+            let theirs = Identity { machine, ..caller("acme", None) };
+            let standing = standing(&gate, &theirs, Some(Role::Member), Operation::Update);
+            assert!(refused(&standing), "{organization:?} {team:?}");
+        }
         assert!(refused(&ask("alice", Some("other"), Some(Role::Admin))), "a machine is not the person of its login");
         assert!(refused(&ask("ci", None, Some(Role::Member))), "a person is not a machine of that name");
         assert!(refused(&ask("alice", None, Some(Role::StackCollaborator))));

@@ -17,6 +17,9 @@ use crate::transition::{self, Illegal};
 /// The `prevhash` of a first event.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// Where the evidence names the webhook delivery that made signoff look.
+const DELIVERY: &str = "webhookDelivery";
+
 /// One event of the trail as it is stored, exported and hashed: CloudEvents 1.0 in JSON, with the extensions `sequence`, `prevhash` and `hash`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +139,14 @@ pub enum Broken {
 /// # Errors
 /// [`Illegal`] if the event can't happen in the request's state.
 pub fn seal(before: Option<&Request>, entry: &Entry) -> Result<Step, Illegal> {
+    seal_rung(before, entry, None)
+}
+
+/// Seals an entry whose look a webhook rang for: the evidence names the delivery, though nothing rests on what it said.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_rung(before: Option<&Request>, entry: &Entry, delivery: Option<&str>) -> Result<Step, Illegal> {
     let state = before.map(|request| request.status.state);
     let status = transition::apply(before.map(|request| &request.status), &entry.event, &entry.actor, entry.at)?;
     let illegal = || Illegal { state, event: entry.event.word() };
@@ -145,6 +156,10 @@ pub fn seal(before: Option<&Request>, entry: &Entry) -> Result<Step, Illegal> {
         (_, None) => return Err(illegal()),
     };
     let changes = state != Some(status.state);
+    let mut evidence = entry.event.evidence().map_err(|_| illegal())?;
+    if let (Some(delivery), Value::Object(fields)) = (delivery, &mut evidence) {
+        fields.insert(DELIVERY.to_owned(), delivery.into());
+    }
     let mut sealed = Sealed {
         specversion: "1.0".to_owned(),
         id: entry.id,
@@ -159,7 +174,7 @@ pub fn seal(before: Option<&Request>, entry: &Entry) -> Result<Step, Illegal> {
             from: changes.then_some(state),
             to: changes.then_some(status.state),
             actor: entry.actor.clone(),
-            evidence: entry.event.evidence().map_err(|_| illegal())?,
+            evidence,
         },
         hash: String::new(),
     };
@@ -224,7 +239,9 @@ pub fn replay_one(before: Option<&Request>, event: &Sealed, expected: u64) -> Re
     let parsed = Event::parse(&event.kind, event.data.evidence.clone())
         .map_err(|error| Broken::Senseless { sequence, why: error.to_string() })?;
     let entry = Entry { id: event.id, at: event.time, actor: event.data.actor.clone(), event: parsed };
-    let step = seal(before, &entry).map_err(|illegal| Broken::Senseless { sequence, why: illegal.to_string() })?;
+    let delivery = event.data.evidence.get(DELIVERY).and_then(Value::as_str);
+    let step = seal_rung(before, &entry, delivery)
+        .map_err(|illegal| Broken::Senseless { sequence, why: illegal.to_string() })?;
     if step.sealed != *event {
         return Err(Broken::Senseless {
             sequence,

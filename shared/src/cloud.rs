@@ -56,6 +56,10 @@ pub struct Identity {
 /// What a machine token says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
+    /// The organization that it belongs to; empty if Pulumi Cloud named none.
+    pub organization: String,
+    /// The team that it belongs to; empty for an organization's own token.
+    pub team: String,
     /// The token's name.
     pub name: String,
 }

@@ -44,9 +44,17 @@ pub struct Pointers {
     /// Environments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<EnvironmentName>,
+    /// Whether what looks like an environment may be something else: only stacks and environments in the published shapes are surely what they seem.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
 }
 
 impl Pointers {
+    /// Whether it surely names all that it is about, so that if that is none of our business, nothing is.
+    pub fn names_all(&self) -> bool {
+        self.change_requests.is_empty() && !self.unsure && !(self.stacks.is_empty() && self.environments.is_empty())
+    }
+
     /// Whether it points to nothing but an organization, if that.
     pub fn is_vague(&self) -> bool {
         self.change_requests.is_empty() && self.stacks.is_empty() && self.environments.is_empty()
@@ -87,8 +95,13 @@ impl Pointers {
                     if let Some(stack) = text("stackName").and_then(|stack| name(stack).parse().ok()) {
                         push(&mut self.stacks, stack);
                     }
-                    let environment = text("environmentName").or_else(|| text("envName")).or_else(|| text("name"));
+                    let published = text("projectName").and(text("environmentName"));
+                    let environment = published
+                        .or_else(|| text("environmentName"))
+                        .or_else(|| text("envName"))
+                        .or_else(|| text("name"));
                     if let Some(environment) = environment.and_then(|environment| name(environment).parse().ok()) {
+                        self.unsure |= published.is_none();
                         push(&mut self.environments, environment);
                     }
                 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::names::{EnvironmentName, Login};
-use crate::request::{Approvals, Ask, ChangeRequestStatus, Deployment, Grant, Outcome, State};
+use crate::request::{Approvals, Ask, ChangeRequest, ChangeRequestStatus, Deployment, Grant, Outcome, State, Status};
 
 /// The prefix of every event's type.
 const TYPE_PREFIX: &str = "signoff.request.";
@@ -20,6 +20,9 @@ pub enum Event {
     Opened {
         /// The login that created them.
         principal: Login,
+        /// The name of the machine token that did, if it was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<String>,
         /// The fingerprint of the deployment settings in force at that moment.
         settings: String,
         /// The change requests.
@@ -68,6 +71,9 @@ pub enum Event {
     Deploying {
         /// The deployment.
         deployment: Deployment,
+        /// Its status when it was found, in Pulumi Cloud's words; absent if it was created just now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<String>,
     },
     /// A second deployment that carries this request's mark was found.
     DuplicateFound {
@@ -82,6 +88,9 @@ pub enum Event {
         to: State,
         /// What will be said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// A change request was closed, or found to be closed or gone.
     ChangeRequestClosed {
@@ -92,44 +101,62 @@ pub enum Event {
     Succeeded {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// The deployment failed, was skipped or cancelled, or did not start in time.
     Failed {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// A reviewer closed a change request.
     Rejected {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// Not approved in time, or not deployed in time.
     Expired {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// Taken back.
     Cancelled {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
     /// Something happened that no retry mends.
     Errored {
         /// What is said of it.
         outcome: Outcome,
+        /// What was seen.
+        #[serde(flatten)]
+        rests_on: RestsOn,
     },
 }
 
 impl Event {
     /// The event that ends a request in this state; `None` for a state that is no end.
-    pub fn end(to: State, outcome: Outcome) -> Option<Self> {
+    pub fn end(to: State, outcome: Outcome, rests_on: RestsOn) -> Option<Self> {
         match to {
-            State::Succeeded => Some(Self::Succeeded { outcome }),
-            State::Failed => Some(Self::Failed { outcome }),
-            State::Rejected => Some(Self::Rejected { outcome }),
-            State::Expired => Some(Self::Expired { outcome }),
-            State::Cancelled => Some(Self::Cancelled { outcome }),
-            State::Error => Some(Self::Errored { outcome }),
+            State::Succeeded => Some(Self::Succeeded { outcome, rests_on }),
+            State::Failed => Some(Self::Failed { outcome, rests_on }),
+            State::Rejected => Some(Self::Rejected { outcome, rests_on }),
+            State::Expired => Some(Self::Expired { outcome, rests_on }),
+            State::Cancelled => Some(Self::Cancelled { outcome, rests_on }),
+            State::Error => Some(Self::Errored { outcome, rests_on }),
             State::Requested | State::PendingApproval | State::Approved | State::Granted | State::Deploying => None,
         }
     }
@@ -180,6 +207,49 @@ impl Event {
         let word = type_name.strip_prefix(TYPE_PREFIX).unwrap_or_default();
         serde_json::from_value(serde_json::json!({"type": word, "evidence": evidence}))
     }
+}
+
+/// What an end rests on: what was seen when it was decided, as far as anything was.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestsOn {
+    /// The change requests as they were last seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_requests: Vec<Standing>,
+    /// The deployment, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Ended>,
+}
+
+impl RestsOn {
+    /// What the status says, where nothing was looked at.
+    pub fn recorded(status: &Status) -> Self {
+        let standing =
+            |one: &ChangeRequest| Standing { id: one.id.clone(), status: one.status.clone(), revision: one.revision };
+        Self { change_requests: status.change_requests.iter().map(standing).collect(), deployment: None }
+    }
+}
+
+/// A change request as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: ChangeRequestStatus,
+    /// Its revision.
+    pub revision: i64,
+}
+
+/// A deployment as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its id.
+    pub id: String,
+    /// Its number on the stack.
+    pub version: i64,
+    /// Its status, in Pulumi Cloud's words.
+    pub status: String,
 }
 
 /// A change request as it was created.

@@ -17,6 +17,8 @@ pub struct Facts {
     pub gates: Gates,
     /// Whose the principal's token is now.
     pub identity: Option<Login>,
+    /// The name of that token, if it is a machine token.
+    pub machine: Option<String>,
     /// The stack's deployment settings, or why there are none.
     pub settings: Option<Result<Settings, String>>,
     /// The rulesets of the gate's environment, or why they can't be had.
@@ -29,7 +31,9 @@ pub struct Facts {
     pub closed_by: BTreeMap<String, Option<(Login, Option<String>)>>,
     /// When change requests were applied, at the earliest that can be known.
     pub applied_at: BTreeMap<String, Timestamp>,
-    /// The principal's drafts that carry no mark and were created since the creation began.
+    /// Who applied them, where somebody else than the principal did.
+    pub applied_by: BTreeMap<String, Login>,
+    /// Open requests that an earlier attempt left: the principal's drafts without a mark since a creation began, and whatever carries the request's mark.
     pub drafts: Option<Vec<String>>,
     /// The other open requests of the stack, with their states.
     pub line: Option<Vec<(InLine, State)>>,
@@ -49,6 +53,8 @@ pub struct Facts {
     pub tried: BTreeSet<Act>,
     /// What Pulumi Cloud refused for good, with its reason.
     pub refused: BTreeMap<Act, String>,
+    /// What Pulumi Cloud did not do because it conflicts with something, with its reason.
+    pub conflicts: BTreeMap<Act, String>,
 }
 
 /// A stack's deployments, as far as they matter to a request.
@@ -114,6 +120,21 @@ pub enum Act {
     Deploy,
     /// Cancel the request's own deployment, or a second one of this id.
     CancelDeployment(String),
+}
+
+impl Act {
+    /// What it does to something at Pulumi Cloud, in words that follow "does not".
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::RequestOpen => "create the open request",
+            Self::Submit(_) => "submit the change request",
+            Self::Close(_) => "close the change request",
+            Self::Apply(_) => "apply the change request",
+            Self::Deploy => "create the deployment",
+            Self::CancelDeployment(_) => "cancel the deployment",
+            Self::LockCreation | Self::ForgetOpening | Self::ClaimTurn => "do it",
+        }
+    }
 }
 
 impl Facts {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -77,9 +77,12 @@ pub struct Note {
     /// Before which Pulumi Cloud is left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// Since when the principal's token is refused.
+    /// Since when the principal's token is refused, with no other trouble in between.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_refused_since: Option<Timestamp>,
+    /// Since when no look came to rest: Pulumi Cloud gave no usable answer, or refused the principal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub troubled_since: Option<Timestamp>,
     /// Since when the deployment can't be found, and how often it was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
@@ -95,6 +98,9 @@ pub struct Note {
     /// Since when open requests were being created, of which no outcome is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opening: Option<Intent>,
+    /// Whose token created them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opening_as: Option<Login>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -126,25 +132,34 @@ pub struct Loaded {
 }
 
 /// Why a worker looks at a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// Its state was written for this worker, or its time has come.
     Due,
-    /// Somebody rang: a webhook, most often. Bounded by [`MAX_RINGS`].
-    Ring,
+    /// A webhook rang: the delivery of this id. Bounded by [`MAX_RINGS`].
+    Ring(String),
 }
 
 impl Cause {
     /// The word for it in the ledger.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Due => "due",
-            Self::Ring => "ring",
+            Self::Ring(_) => "ring",
+        }
+    }
+
+    /// The delivery that rang, if one did.
+    pub fn delivery(&self) -> Option<&str> {
+        match self {
+            Self::Due => None,
+            Self::Ring(delivery) => Some(delivery),
         }
     }
 }
 
+/// By how much the clocks of two machines may differ where something is held until a time.
+pub const ONCE_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How many rings make a worker look at a request within [`RING_WINDOW_SECONDS`]; what comes beyond that is left to the sweep.
 pub const MAX_RINGS: u32 = 10;
 /// The time in which rings are counted, in seconds.
@@ -337,7 +352,8 @@ pub trait Ledger: Send + Sync {
     /// Which requests are open? From the index: eventually consistent, in no order.
     fn open(&self, limit: usize) -> impl Reply<Vec<RequestId>>;
 
-    /// Takes something that is done by one at a time, and once in a while: `true` if nobody has it until after `now`. It is held until `until`.
+    /// Takes something that is done by one at a time, and once in a while: `true` if nobody has it until after `now`. It is held until `until`. Who holds it
+    /// for [`ONCE_SKEW`] longer than that had a wrong clock, and does not count.
     fn once(&self, what: &str, now: Timestamp, until: Timestamp) -> impl Reply<bool>;
 
     /// Records a webhook delivery. `false`: it was recorded before.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::blocker::{Blocker, BlockerKind};
 use crate::chain;
-use crate::cloud::{CloudError, NewDeployment, PulumiCloud};
-use crate::decide::{Known, Next, Record, Rest, decide};
+use crate::cloud::{CloudError, DeploymentStatus, NewDeployment, PulumiCloud};
+use crate::decide::{CLOSING_HOURS, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, rests_on};
 use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
@@ -25,6 +25,8 @@ const MAX_STEPS: u32 = 500;
 const RATE_LIMIT_PAUSE_SECONDS: i64 = 120;
 /// The longest pause after answers that could not be used, in seconds.
 const MAX_PAUSE_SECONDS: i64 = 300;
+/// The longest pause that Pulumi Cloud may ask for, in seconds. A longer one would be a mistake, on one side or the other.
+const MAX_RETRY_AFTER_SECONDS: i64 = 3_600;
 /// For how long a refused token is waited for, in hours.
 pub const TOKEN_HOURS: i64 = 24;
 
@@ -44,7 +46,8 @@ pub struct Timing {
 impl Timing {
     /// The lease of a look: it outlasts its last call.
     fn lease(&self) -> SignedDuration {
-        let seconds = (self.budget + self.call * 2).as_secs();
+        // A call may be made twice, and each time the principal's token read before it.
+        let seconds = (self.budget + self.call * 4).as_secs();
         SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(60) + 1)
     }
 }
@@ -74,6 +77,8 @@ struct Looking<'a, L, P, H> {
     loaded: Loaded,
     facts: Facts,
     began: Duration,
+    /// The webhook delivery that rang, for the trail.
+    delivery: Option<String>,
 }
 
 /// Why a look stops early.
@@ -97,22 +102,33 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         let began = self.host.uptime();
         let now = self.host.now();
         let until = later(now, self.timing.lease());
-        let (loaded, lease) = match self.ledger.begin(id, self.host.ulid(), now, until, cause).await? {
+        let (loaded, lease) = match self.ledger.begin(id, self.host.ulid(), now, until, cause.clone()).await? {
             Begin::Held(loaded, lease) => (*loaded, lease),
             Begin::Busy | Begin::Quiet | Begin::Gone => return Ok(()),
         };
-        let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began };
+        let delivery = cause.delivery().map(str::to_owned);
+        let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began, delivery };
         let mut again = false;
         loop {
             let rest = match looking.run().await {
                 Ok(rest) | Err(Stop::Rest(rest)) => rest,
                 // Somebody else was first: what is known here is stale. The lease goes back, and the next look comes soon.
                 Err(Stop::Ledger(LedgerError::Conflict)) => Rest { waiting: Vec::new(), until: Some(self.host.now()) },
-                Err(Stop::Ledger(error)) => return Err(error),
+                Err(Stop::Ledger(error)) => {
+                    looking.leave().await;
+                    return Err(error);
+                }
             };
-            if looking.rest(rest).await? {
-                again = true;
-                continue;
+            match looking.rest(rest).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    again = true;
+                    continue;
+                }
+                Err(error) => {
+                    looking.leave().await;
+                    return Err(error);
+                }
             }
             // Whoever met the lease may have been the other worker, woken by what was recorded here: it went home, so it is rung now that the lease is free.
             let next = looking.request().status.state.worker().filter(|next| again && *next != worker);
@@ -137,22 +153,18 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         if self.request().status.state.worker() != Some(self.worker) {
             return Ok(Rest::default());
         }
-        if let Some(retry_at) = self.loaded.work.note.retry_at.filter(|at| self.now() < *at) {
+        let now = self.now();
+        let longest = later(now, SignedDuration::from_secs(MAX_RETRY_AFTER_SECONDS));
+        if let Some(retry_at) = self.loaded.work.note.retry_at.filter(|at| now < *at && *at <= longest) {
             return Ok(Rest { waiting: self.loaded.work.note.waiting.clone(), until: Some(retry_at) });
         }
         self.facts.gates = self.keeper.ledger.gates().await?;
         for _ in 0..MAX_STEPS {
-            let known = Known {
-                request: &self.loaded.request,
-                work: &self.loaded.work,
-                facts: &self.facts,
-                installation: &self.keeper.installation,
-                now: self.now(),
-            };
-            match decide(self.worker, &known) {
+            match decide(self.worker, &self.known()) {
                 Next::Rest(rest) => {
                     // Only a look that nothing was refused to is one.
-                    self.loaded.work.note.token_refused_since = None;
+                    let note = &mut self.loaded.work.note;
+                    (note.token_refused_since, note.troubled_since) = (None, None);
                     return Ok(rest);
                 }
                 Next::Record(record) => self.record(record).await?,
@@ -172,7 +184,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                                 self.facts.refused.insert(act, why);
                             }
                             // What it conflicts with is seen by reading it again.
-                            CloudError::Conflict(_) => {}
+                            CloudError::Conflict(why) => {
+                                self.facts.conflicts.insert(act, why);
+                            }
                             error => return self.trouble(&error).await,
                         }
                     }
@@ -181,6 +195,30 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
         tracing::error!(request = %self.request().ask.id, "a look did not come to rest");
         Ok(Rest::default())
+    }
+
+    /// What a decision is taken on.
+    fn known(&self) -> Known<'_> {
+        Known {
+            request: &self.loaded.request,
+            work: &self.loaded.work,
+            facts: &self.facts,
+            installation: &self.keeper.installation,
+            now: self.now(),
+        }
+    }
+
+    /// Gives the lease back after the ledger failed, so that whoever comes next need not wait for its end; nothing more can be done if that fails too.
+    async fn leave(&mut self) {
+        self.loaded.work.due = Some(self.now());
+        // The second time in case that another look was asked for: it is due at once anyway.
+        for _ in 0..2 {
+            match self.keeper.ledger.finish(&self.lease, &self.loaded.work).await {
+                Ok(Finish::Again) => {}
+                Ok(Finish::Released | Finish::Lost) => return,
+                Err(error) => return tracing::warn!(request = %self.lease.id, %error, "the lease ends by itself"),
+            }
+        }
     }
 
     /// Whether there is time left to send something; measured on the clock that only goes forward.
@@ -200,7 +238,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
     async fn record(&mut self, record: Record) -> Result<(), Stop> {
         let now = self.now().max(self.request().status.updated_at);
         let entry = Entry { id: self.keeper.host.ulid(), at: now, actor: record.actor, event: *record.event };
-        let step = chain::seal(Some(self.request()), &entry)
+        let step = chain::seal_rung(Some(self.request()), &entry, self.delivery.as_deref())
             .map_err(|illegal| LedgerError::Broken(format!("{}: {illegal}", self.request().ask.id)))?;
         let next = step.request.status.state.worker();
         let wake = next.filter(|worker| *worker != self.worker);
@@ -276,15 +314,17 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 // Taken before the call: the grant's clock can't have started sooner.
                 self.facts.applied_at.insert(id.clone(), self.now());
                 self.facts.change_requests.remove(&id);
+                self.facts.durations.remove(&id);
                 Ok(cloud.apply(principal, organization, &id).await)
             }
             Act::Deploy => self.deploy().await,
             Act::CancelDeployment(id) => {
                 let own = self.loaded.request.status.deployment.as_ref().is_some_and(|own| own.id == id);
-                self.loaded.work.note.cancelled |= own;
                 self.facts.activity = None;
                 self.facts.deployment = None;
-                Ok(cloud.cancel_deployment(principal, &ask.stack, &id).await)
+                let cancelled = cloud.cancel_deployment(principal, &ask.stack, &id).await;
+                self.loaded.work.note.cancelled |= own && cancelled.is_ok();
+                Ok(cancelled)
             }
         }
     }
@@ -318,7 +358,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let ask = self.loaded.request.ask.clone();
         let intent = Intent { at: self.now(), settles_at: self.settles_at() };
         self.loaded.work.note.opening = Some(intent.clone());
+        self.loaded.work.note.opening_as = self.facts.identity.clone();
         self.keeper.ledger.note(&self.lease, &self.loaded.work.note).await?;
+        // The write took its time; the lease must still cover the call.
+        self.in_time()?;
         let (access, expiration) = (ask.access_duration.seconds(), ask.grant_expiration.seconds());
         let result =
             self.keeper.cloud.request_open(&ask.gate.principal, &ask.gate.environment, access, expiration).await;
@@ -378,11 +421,14 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             note.searched = note.searched.max(marked.unwrap_or(activity.latest).min(activity.latest));
             if let Some(own) = &activity.own {
                 (note.lost, note.deployment_status) = (None, Some(own.as_str().to_owned()));
+                // What was told to stop and runs nevertheless has started.
+                note.cancelled &= *own != DeploymentStatus::Running;
             }
         }
         match (look, &self.facts.deployment) {
             (Look::Deployment, Some(Some(own))) => {
                 (note.lost, note.deployment_status) = (None, Some(own.as_str().to_owned()));
+                note.cancelled &= *own != DeploymentStatus::Running;
             }
             (Look::Deployment, Some(None)) => {
                 let lost = note.lost.get_or_insert(Lost { since: now, looks: 0 });
@@ -399,10 +445,23 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let note = &mut self.loaded.work.note;
         tracing::warn!(request = %self.loaded.request.ask.id, %error, "Pulumi Cloud");
         note.failures = note.failures.saturating_add(1);
+        note.troubled_since.get_or_insert(now);
+        if matches!(error, CloudError::Later { .. } | CloudError::Unclear(_)) {
+            note.token_refused_since = None;
+        }
+        if self.is_hopeless() {
+            let refused = format!(
+                "Pulumi Cloud gave no usable answer ({error}) for {CLOSING_HOURS} hours after its time was up. Look there how it stands, and ask again."
+            );
+            return self.give_up("no-answer", refused).await;
+        }
+        let note = &mut self.loaded.work.note;
         let doubled = sweep.as_secs().saturating_mul(1 << note.failures.min(10)).clamp(1, MAX_PAUSE_SECONDS);
         match error {
             CloudError::Later { retry_after } => {
-                let pause = retry_after.map_or(SignedDuration::from_secs(RATE_LIMIT_PAUSE_SECONDS), seconds);
+                let longest = SignedDuration::from_secs(MAX_RETRY_AFTER_SECONDS);
+                let pause =
+                    retry_after.map_or(SignedDuration::from_secs(RATE_LIMIT_PAUSE_SECONDS), seconds).min(longest);
                 let until = later(now, pause);
                 note.retry_at = Some(until);
                 let detail = format!("Pulumi Cloud is rate-limiting; the next try is at {until}");
@@ -415,7 +474,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             | CloudError::Refused { message: why, .. } => {
                 let since = *note.token_refused_since.get_or_insert(now);
                 if later(since, SignedDuration::from_hours(TOKEN_HOURS)) <= now {
-                    return self.give_up().await;
+                    let principal = &self.request().ask.gate.principal;
+                    let refused = format!(
+                        "Pulumi Cloud refused the principal {principal} for {TOKEN_HOURS} hours. Give it a good token, and its rights, and ask again."
+                    );
+                    return self.give_up("principal-token", refused).await;
                 }
                 let principal = &self.loaded.request.ask.gate.principal;
                 let detail = format!(
@@ -439,19 +502,31 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
     }
 
-    /// The principal was refused for a day: nothing more can be done, not even closing.
-    async fn give_up(&mut self) -> Result<Rest, Stop> {
+    /// Whether there was trouble for a day after the request's own time was up: waiting longer would be waiting for ever.
+    fn is_hopeless(&self) -> bool {
+        let (ask, status, now) = (&self.request().ask, &self.request().status, self.now());
+        let bound = match (&status.grant, status.first_applied_at()) {
+            (Some(grant), _) if status.state == State::Deploying => {
+                later(grant.applied_at, SignedDuration::from_hours(24 * LOST_AFTER_DAYS))
+            }
+            (Some(grant), _) => grant.expires_at,
+            (None, Some(applied)) => later(applied, ask.grant_expiration.duration()),
+            (None, None) => ask.expires_at(),
+        };
+        let bound = status.ending.as_ref().map_or(bound, |ending| ending.since);
+        let since = self.loaded.work.note.troubled_since.unwrap_or(now).max(bound);
+        later(since, SignedDuration::from_hours(CLOSING_HOURS)) <= now
+    }
+
+    /// Nothing more can be done, not even closing: it ends, and says what is left.
+    async fn give_up(&mut self, code: &str, refused: String) -> Result<Rest, Stop> {
         let status = &self.request().status;
-        let principal = &self.request().ask.gate.principal;
-        let refused = format!(
-            "Pulumi Cloud refused the principal {principal} for {TOKEN_HOURS} hours. Give it a good token, and its rights, and ask again."
-        );
         let (to, actor, mut outcome) = match &status.ending {
             Some(ending) => {
                 let outcome = Outcome::new(&ending.outcome.code, format!("{} {refused}", ending.outcome.message));
                 (ending.to, ending.actor.clone(), outcome)
             }
-            None => (State::Error, Actor::SIGNOFF, Outcome::new("principal-token", refused)),
+            None => (State::Error, Actor::SIGNOFF, Outcome::new(code, refused)),
         };
         if let Some(deployment) = &status.deployment {
             outcome.message.push_str(&format!(
@@ -472,7 +547,14 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 open.join(", ")
             ));
         }
-        if let Some(event) = Event::end(to, outcome) {
+        if status.change_requests.is_empty() && self.loaded.work.note.opening.is_some() {
+            outcome.message.push_str(&format!(
+                " It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.",
+                self.request().ask.gate.environment
+            ));
+        }
+        let rests_on = rests_on(&self.known());
+        if let Some(event) = Event::end(to, outcome, rests_on) {
             self.record(Record { event: Box::new(event), actor, line: LineChange::Leave }).await?;
         }
         Ok(Rest::default())
@@ -505,9 +587,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             } else {
                 wanted
             };
-            // A due time that is sooner stays: an early look is harmless, and moving it costs two index writes.
+            // A due time that is a little sooner stays: an early look is harmless, and moving it costs two index writes. One that is a sweep sooner
+            // does not: the sweep itself sets such a one when it rings, and an old request would be looked at as often as a new one.
+            let sweep = self.keeper.timing.sweep;
+            let near = |due: &Timestamp| *due > now && *due <= wanted && wanted.duration_since(*due) < sweep;
             let work = &mut self.loaded.work;
-            work.due = Some(work.due.filter(|due| *due > now && *due <= wanted).unwrap_or(wanted));
+            work.due = Some(work.due.filter(near).unwrap_or(wanted));
         }
         match self.keeper.ledger.finish(&self.lease, &self.loaded.work).await? {
             Finish::Released | Finish::Lost => Ok(false),
@@ -559,7 +644,8 @@ impl<L, P, H> Gatekeeper<L, P, H> {
             1..24 => 5,
             _ => 15,
         };
-        self.timing.sweep * sweeps
+        // Half a sweep less, so that it is due when that sweep comes and not just after it.
+        self.timing.sweep * sweeps - self.timing.sweep / 2
     }
 }
 

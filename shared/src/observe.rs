@@ -1,6 +1,6 @@
 //! The looks of a look: each reads one thing, at Pulumi Cloud or in the ledger, into the facts.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cloud::{CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
 use crate::facts::{Activity, Facts, Look};
@@ -15,6 +15,8 @@ use crate::request::ChangeRequestStatus;
 const MAX_PAGES: u32 = 10;
 /// By how much Pulumi Cloud's clock and ours may differ, in minutes: so much more is searched.
 const SKEW_MINUTES: i64 = 5;
+/// The same for drafts, in minutes. Less, since a draft carries no mark: another installation with the same principal may have one.
+const DRAFT_SKEW_MINUTES: i64 = 1;
 
 /// Takes one look. The inner error is Pulumi Cloud's, for the caller to wait on.
 pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
@@ -64,7 +66,10 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
     let (principal, organization) = (&ask.gate.principal, &ask.stack.organization);
     match look {
         Look::Line => {}
-        Look::Identity => facts.identity = Some(cloud.identity(principal).await?.login),
+        Look::Identity => {
+            let identity = cloud.identity(principal).await?;
+            (facts.identity, facts.machine) = (Some(identity.login), identity.machine.map(|machine| machine.name));
+        }
         Look::Settings => facts.settings = Some(refusable(cloud.settings(principal, &ask.stack).await)?),
         Look::Rulesets => facts.rulesets = Some(refusable(cloud.rulesets(principal, &ask.gate.environment).await)?),
         Look::ChangeRequest(id) => {
@@ -85,9 +90,10 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
         Look::WhenApplied(id) => {
             let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
             let applied = changes.into_iter().find(|change| change.to == ChangeRequestStatus::Applied);
-            facts
-                .applied_at
-                .insert(id.clone(), applied.map_or(keeper.host.now(), |change| change.at.min(keeper.host.now())));
+            let now = keeper.host.now();
+            facts.applied_at.insert(id.clone(), applied.as_ref().map_or(now, |change| change.at.min(now)));
+            let other = applied.map(|change| change.by).filter(|by| status.principal.as_ref() != Some(by));
+            facts.applied_by.extend(other.map(|by| (id.clone(), by)));
         }
         Look::Drafts => facts.drafts = Some(drafts(keeper, loaded, facts).await?),
         Look::Activity => facts.activity = Some(activity(keeper, loaded, facts).await?),
@@ -118,22 +124,31 @@ fn findable<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     }
 }
 
-/// The drafts that a creation left behind: the principal's, without a mark, made since it began. They are ours, since one request at a time creates
-/// open requests as a principal.
+/// What an earlier attempt left behind. The principal's drafts without a mark, made since a creation began, are ours, since one request at a
+/// time creates open requests as a principal; and what carries the request's mark is ours whenever it was made: a ledger that was restored from a
+/// backup may not know of it.
 async fn drafts<L, P: PulumiCloud, H>(
     keeper: &Gatekeeper<L, P, H>,
     loaded: &Loaded,
     facts: &Facts,
 ) -> Result<Vec<String>, CloudError> {
     let ask = &loaded.request.ask;
-    let (Some(opening), Some(login)) = (&loaded.work.note.opening, &facts.identity) else { return Ok(Vec::new()) };
-    let since = opening.at.saturating_sub(SignedDuration::from_mins(SKEW_MINUTES)).unwrap_or(opening.at);
+    let Some(login) = &facts.identity else { return Ok(Vec::new()) };
+    let opening = loaded.work.note.opening.as_ref();
+    let before = |at: Timestamp, minutes| at.saturating_sub(SignedDuration::from_mins(minutes)).unwrap_or(at);
+    let since = before(ask.created_at, SKEW_MINUTES);
+    let drafts_since = opening.map(|opening| before(opening.at, DRAFT_SKEW_MINUTES));
     let found = keeper.cloud.open_requests_since(&ask.gate.principal, &ask.stack.organization, since).await?;
     let ours = found.into_iter().filter(|one| {
-        one.is_open
-            && one.status == ChangeRequestStatus::Draft
-            && one.created_by == *login
+        let is_draft = one.status == ChangeRequestStatus::Draft
             && one.description.trim().is_empty()
+            && drafts_since.is_some_and(|since| one.created_at >= since);
+        let is_open = matches!(
+            one.status,
+            ChangeRequestStatus::Draft | ChangeRequestStatus::Pending | ChangeRequestStatus::Ready
+        );
+        let is_marked = is_open && mark::carries(&one.description, &keeper.installation, ask.id);
+        one.is_open && one.created_by == *login && (is_draft || is_marked)
     });
     Ok(ours.map(|one| one.id).collect())
 }

@@ -204,6 +204,9 @@ pub struct Status {
     /// The principal's login when the request was taken up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Login>,
+    /// The name of the principal's machine token then, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// The fingerprint of the deployment settings that it was taken up with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,

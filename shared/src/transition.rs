@@ -63,6 +63,7 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
         sequence: 0,
         updated_at: at,
         principal: None,
+        machine: None,
         settings: None,
         change_requests: Vec::new(),
         grant: None,
@@ -76,8 +77,9 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
     status.updated_at = at;
     match event {
         Event::Requested(_) => {}
-        Event::Opened { principal, settings, change_requests } => {
+        Event::Opened { principal, machine, settings, change_requests } => {
             status.principal = Some(principal.clone());
+            status.machine.clone_from(machine);
             status.settings = Some(settings.clone());
             status.change_requests = change_requests
                 .iter()
@@ -115,9 +117,9 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
             }
             status.grant = Some(grant.clone());
         }
-        Event::Deploying { deployment } => status.deployment = Some(deployment.clone()),
+        Event::Deploying { deployment, .. } => status.deployment = Some(deployment.clone()),
         Event::DuplicateFound { deployment, .. } => status.duplicates.push(deployment.version),
-        Event::EndDecided { to, outcome } => {
+        Event::EndDecided { to, outcome, .. } => {
             status.ending = Some(Ending { to: *to, outcome: outcome.clone(), actor: actor.clone(), since: at });
         }
         Event::ChangeRequestClosed { change_request } => {
@@ -125,12 +127,12 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
                 known.status = ChangeRequestStatus::Closed;
             }
         }
-        Event::Succeeded { outcome }
-        | Event::Failed { outcome }
-        | Event::Rejected { outcome }
-        | Event::Expired { outcome }
-        | Event::Cancelled { outcome }
-        | Event::Errored { outcome } => {
+        Event::Succeeded { outcome, .. }
+        | Event::Failed { outcome, .. }
+        | Event::Rejected { outcome, .. }
+        | Event::Expired { outcome, .. }
+        | Event::Cancelled { outcome, .. }
+        | Event::Errored { outcome, .. } => {
             status.ending = None;
             status.outcome = Some(outcome.clone());
         }

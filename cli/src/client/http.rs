@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Url};
 use serde_json::Value;
 
 use super::base::BaseUrl;
-use crate::failure::{Failure, Refusal};
+use super::refusal::refusal;
+use crate::failure::Failure;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -16,8 +17,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes; a page of the audit trail has 4 MB at most.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// The longest that a server may ask to be left alone.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// An access token. It shows nowhere.
 #[derive(Clone)]
@@ -132,50 +131,5 @@ impl Http {
         }
         let why = if error.is_timeout() { "it takes too long to answer".to_owned() } else { why };
         Failure::Unreachable(format!("{} can't be reached: {why}", self.base))
-    }
-}
-
-/// What a refusal says: problem details (RFC 9457), Pulumi Cloud's `code` and `message`, or anything else.
-fn refusal(status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |key: &str| body[key].as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let title = text("title").unwrap_or_else(|| reason.unwrap_or("refused").to_owned());
-    let detail = text("detail").or_else(|| text("message"));
-    let errors = body["errors"].as_array().into_iter().flatten().map(|error| {
-        let detail = error["detail"].as_str().unwrap_or("is wrong");
-        error["pointer"].as_str().map_or_else(|| detail.to_owned(), |pointer| format!("{pointer}: {detail}"))
-    });
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    Refusal {
-        status,
-        title: format!("{title} ({status})"),
-        detail: detail.filter(|detail| *detail != title),
-        errors: errors.collect(),
-        retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_says_what_the_server_says() {
-        let body = serde_json::json!({"title": "Bad input", "status": 422, "detail": "two things are wrong",
-            "errors": [{"pointer": "/reason", "detail": "is missing"}, {"detail": "so it goes"}]});
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
-        let refusal = refusal(422, &headers, body.to_string().as_bytes());
-        assert_eq!(refusal.to_string(), "Bad input (422): two things are wrong\n  /reason: is missing\n  so it goes");
-        assert_eq!(refusal.retry_after, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn pulumi_cloud_and_strangers_are_understood_too() {
-        let none = HeaderMap::new();
-        let said = |status, body: &str| refusal(status, &none, body.as_bytes()).to_string();
-        assert_eq!(said(404, r#"{"code": 404, "message": "no such thing"}"#), "Not Found (404): no such thing");
-        assert_eq!(said(502, "<html>"), "Bad Gateway (502)");
-        assert_eq!(said(599, r#"{"title": 3, "errors": {}}"#), "refused (599)");
     }
 }

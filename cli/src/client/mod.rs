@@ -4,4 +4,5 @@ pub(crate) mod base;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod pulumi;
+mod refusal;
 pub(crate) mod signoff;

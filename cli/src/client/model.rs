@@ -29,6 +29,7 @@ pub(crate) struct Request {
     pub(crate) access_duration: String,
     #[serde(deserialize_with = "or_default")]
     pub(crate) grant_expiration: String,
+    pub(crate) pending_timeout: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) change_requests: Vec<ChangeRequest>,
     #[serde(deserialize_with = "or_default")]
@@ -76,7 +77,7 @@ pub(crate) struct Gate {
 }
 
 /// A change request at Pulumi Cloud.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ChangeRequest {
     #[serde(deserialize_with = "or_default")]
@@ -92,7 +93,7 @@ pub(crate) struct ChangeRequest {
 }
 
 /// The approvals that one ruleset has.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Approvals {
     #[serde(deserialize_with = "or_default")]

@@ -3,7 +3,8 @@
 //! signoff is only asked which change requests those are. That it names them is not enough: each has to say at Pulumi Cloud
 //! itself that it is this request's, and to be the revision that signoff submitted.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use serde_json::json;
 use signoff_core::names::{RequestId, StackName};
@@ -11,12 +12,17 @@ use signoff_core::names::{RequestId, StackName};
 use crate::app::App;
 use crate::client::base::BaseUrl;
 use crate::client::model::{ChangeRequest, Request};
-use crate::client::pulumi::{Proposal, Pulumi};
+use crate::client::pulumi::Proposal;
+use crate::client::signoff::Signoff;
 use crate::failure::{Exit, Failure};
 use crate::render::text::line;
 
 /// The longest comment, in characters.
 const MAX_COMMENT: usize = 1_000;
+/// How often signoff is asked whether it has seen the approval.
+const LOOKS: u32 = 10;
+/// The time between two such looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The options of `signoff approve`.
 #[derive(clap::Args)]
@@ -87,7 +93,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let is_refused = fates.iter().any(|fate| matches!(fate, Fate::Refused(_)));
     let is_ready = fates.iter().any(|fate| matches!(fate, Fate::Ready(_)));
     if !is_refused && is_ready {
-        if !args.yes && !confirmed(app, &pulumi)? {
+        if !args.yes && !confirmed(pulumi.base(), &mut io::stderr(), &mut io::stdin().lock())? {
             app.output.note("Nothing was approved.");
             return Ok(Exit::Failed);
         }
@@ -97,7 +103,11 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
             *fate = done.map_or_else(|failure| Fate::Failed(failure.to_string()), |()| Fate::Approved(revision));
         }
     }
-    report(app, &request, &fates)
+    let exit = report(app, &request, &fates)?;
+    if !app.output.json && fates.iter().any(|fate| matches!(fate, Fate::Approved(_))) {
+        app.output.text(&whats_left(&signoff, &request, args.id).await)?;
+    }
+    Ok(exit)
 }
 
 /// Whether the request can be approved now, and the organization in which.
@@ -150,12 +160,47 @@ fn describe(app: &App, recorded: &ChangeRequest, proposal: &Proposal) {
     }
 }
 
-fn confirmed(app: &App, pulumi: &Pulumi) -> Result<bool, Failure> {
-    app.output.note(&format!("Approve at {}? Only `yes` does.", pulumi.base()));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::Failed(format!("the answer can't be read: {error}")))?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+/// Asks whether to approve at this Pulumi Cloud; only a yes is one.
+fn confirmed(pulumi: &BaseUrl, ask: &mut impl Write, answer: &mut impl BufRead) -> Result<bool, Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("it can't be asked whether to approve: {error}"));
+    write!(ask, "Approve at {pulumi}? [y/N] ").and_then(|()| ask.flush()).map_err(failed)?;
+    let mut said = String::new();
+    answer.read_line(&mut said).map_err(failed)?;
+    Ok(matches!(said.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What the request waits for after the approval, in a sentence. signoff sees the approval a moment after Pulumi Cloud took it.
+async fn whats_left(signoff: &Signoff, before: &Request, id: RequestId) -> String {
+    for _ in 0..LOOKS {
+        match signoff.request(id).await.and_then(|json| Request::from_json(&json)) {
+            Ok(now) if has_moved(before, &now) => return standing(&now),
+            Ok(_) => tokio::time::sleep(PAUSE).await,
+            Err(failure) => {
+                return format!("What it waits for now is not known: {}", line(&failure.to_string()));
+            }
+        }
+    }
+    format!("signoff has not seen it change yet; to follow it: signoff watch {id}")
+}
+
+/// Whether what approvals bear on is another than it was.
+fn has_moved(before: &Request, now: &Request) -> bool {
+    before.state != now.state || before.blockers != now.blockers || before.change_requests != now.change_requests
+}
+
+fn standing(request: &Request) -> String {
+    if let (Some(_), Some(outcome)) = (Exit::of(request), &request.outcome) {
+        return format!("It is {}: {}", line(&request.state), line(&outcome.message));
+    }
+    let waits = request.blockers.iter().map(|blocker| format!("{}: {}", line(&blocker.kind), line(&blocker.detail)));
+    let waits = waits.collect::<Vec<_>>().join("; ");
+    let waits = if waits.is_empty() { waits } else { format!("It waits for {waits}") };
+    match (request.state.as_str(), waits.as_str()) {
+        ("pending_approval", "") => "It waits for approvals.".to_owned(),
+        ("pending_approval", _) => waits,
+        (_, "") => "It has enough approvals.".to_owned(),
+        _ => format!("It has enough approvals. {waits}"),
+    }
 }
 
 fn report(app: &App, request: &Request, fates: &[Fate]) -> Result<Exit, Failure> {
@@ -193,6 +238,18 @@ fn report(app: &App, request: &Request, fates: &[Fate]) -> Result<Exit, Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_yes_approves_and_the_answer_stands_behind_the_question() {
+        let cloud = "https://api.pulumi.com".parse().unwrap();
+        for (said, is_yes) in
+            [("y\n", true), ("YES\n", true), ("\n", false), ("", false), ("no\n", false), ("yep\n", false)]
+        {
+            let mut asked = Vec::new();
+            assert_eq!(confirmed(&cloud, &mut asked, &mut said.as_bytes()).unwrap(), is_yes, "{said}");
+            assert_eq!(asked, b"Approve at https://api.pulumi.com? [y/N] ");
+        }
+    }
 
     const ID: &str = "req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3";
 

@@ -81,15 +81,18 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let bounds = (since.as_deref(), until.as_deref());
     let Some(file) = &args.output else {
         let is_terminal = io::stdout().is_terminal();
+        let mut is_begun = false;
         let show = |page: &str| {
             let page = if is_terminal { text::safe_json(page) } else { page.to_owned() };
             let mut stdout = io::stdout().lock();
+            is_begun |= !page.is_empty();
             stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()).map_err(closed)
         };
-        copy(&signoff, bounds, show)
-            .await
-            .inspect_err(|_| app.output.note("What was printed is not the whole trail."))?;
-        return Ok(Exit::Done);
+        let done = copy(&signoff, bounds, show).await;
+        if is_begun && !matches!(done, Ok(_) | Err(Failure::OutputClosed)) {
+            app.output.note("What was printed is not the whole trail.");
+        }
+        return done.map(|_| Exit::Done);
     };
     let mut draft = Draft::create(file)?;
     let events = copy(&signoff, bounds, |page| draft.write(page)).await?;
@@ -98,7 +101,8 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     if app.output.json {
         app.output.document(&json!({"output": name, "events": events}))?;
     } else {
-        app.output.text(&format!("{events} events written to {name}"))?;
+        let count = if events == 1 { "1 event".to_owned() } else { format!("{events} events") };
+        app.output.text(&format!("{count} written to {name}"))?;
     }
     Ok(Exit::Done)
 }
@@ -139,13 +143,13 @@ impl Draft {
         let name = target.file_name().ok_or_else(|| Failure::Usage("--output is the name of a file".to_owned()))?;
         let path = target.with_file_name(format!(".{}.{}.partial", name.to_string_lossy(), std::process::id()));
         let file =
-            OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| failed(&path, &error))?;
+            OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| failed(target, &error))?;
         Ok(Self { file: Some(file), path, target: target.to_owned() })
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(text.as_bytes()));
-        written.map_err(|error| failed(&self.path, &error))
+        written.map_err(|error| failed(&self.target, &error))
     }
 
     fn finish(mut self) -> Result<(), Failure> {

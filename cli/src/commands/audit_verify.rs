@@ -216,7 +216,11 @@ fn conclude(app: &App, verdicts: &[Verdict], strays: &[String], blind: &str) -> 
             text += &format!("{}  {}\n", app.output.paint.bad("BROKEN"), line(stray));
         }
         let ok = verdicts.len() - broken;
-        let besides = if strays.is_empty() { String::new() } else { format!(", {} lines of no request", strays.len()) };
+        let besides = match strays.len() {
+            0 => String::new(),
+            1 => ", 1 line of no request".to_owned(),
+            count => format!(", {count} lines of no request"),
+        };
         text += &format!("{ok} {} ok, {broken} broken{besides}\n", if ok == 1 { "request" } else { "requests" });
         app.output.text(&text)?;
         app.output.note(blind);

@@ -17,8 +17,8 @@ Examples:
 pub(crate) struct Args {
     /// The request
     id: RequestId,
-    /// Why
-    #[arg(long, default_value = "Cancelled on the command line.")]
+    /// Why, for those who read the trail (1 to 1,000 characters)
+    #[arg(long)]
     reason: Reason,
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run(app: &App, args: &Args) -> Result<Exit, Failure> {
         }
         Ok(gates) => {
             if !app.output.json {
-                let table = gates::render(&json!(gates), app.output.paint);
+                let table = gates::render(&json!(gates), app.output.screen());
                 let count = match gates.gates.len() {
                     0 => "OK, but without a gate: no stack is covered".to_owned(),
                     1 => "OK, 1 gate".to_owned(),

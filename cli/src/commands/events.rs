@@ -30,7 +30,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     } else {
         let events = json["events"].as_array().map(Vec::as_slice);
         let events = events.ok_or_else(|| Failure::Failed("the server's answer holds no events".to_owned()))?;
-        app.output.text(&render::event::table(events, app.output.paint))?;
+        app.output.text(&render::event::table(events, app.output.screen()))?;
     }
     Ok(Exit::Done)
 }

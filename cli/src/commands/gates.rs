@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::failure::{Exit, Failure};
-use crate::render::paint::Paint;
+use crate::render::screen::Screen;
 use crate::render::table::Table;
 use crate::render::text::line;
 
@@ -12,6 +12,8 @@ use crate::render::text::line;
 #[derive(clap::Args)]
 #[command(after_help = "\
 The first gate that covers a stack is its gate.
+PENDING is how long a request waits for approval at most, OPEN WITHIN how soon after the apply the environment has to be opened,
+ACCESS how long the deployment is then let in.
 
 Examples:
   signoff gates
@@ -27,16 +29,16 @@ pub(crate) async fn run(app: &App, _: Args) -> Result<Exit, Failure> {
     if app.output.json {
         app.output.document(&json)?;
     } else {
-        app.output.text(&render(&json, app.output.paint))?;
+        app.output.text(&render(&json, app.output.screen()))?;
     }
     Ok(Exit::Done)
 }
 
 /// A table of gates, in whichever of the two spellings of their keys they come (JSON's or the configuration's).
-pub(crate) fn render(json: &Value, paint: Paint) -> String {
+pub(crate) fn render(json: &Value, screen: Screen) -> String {
     let gates = [json, &json["gates"], &json["gate"]].into_iter().find_map(Value::as_array);
     let mut table =
-        Table::new(&["STACKS", "ENVIRONMENT", "OPERATIONS", "PRINCIPAL", "WAITS", "ACCESS", "WITHIN", "BESIDES"]);
+        Table::new(&["STACKS", "ENVIRONMENT", "OPERATIONS", "PRINCIPAL", "PENDING", "ACCESS", "OPEN WITHIN", "NOTES"]);
     for gate in gates.into_iter().flatten() {
         let get = |camel: &str, kebab: &str| words(if gate[camel].is_null() { &gate[kebab] } else { &gate[camel] });
         table.row(
@@ -48,17 +50,17 @@ pub(crate) fn render(json: &Value, paint: Paint) -> String {
                 get("pendingTimeout", "pending-timeout"),
                 get("accessDuration", "access-duration"),
                 get("grantExpiration", "grant-expiration"),
-                besides(&get),
+                notes(&get),
             ]
             .map(Into::into),
         );
     }
     let hold = if json["hold"] == true { "All gates are on hold: nothing is applied or deployed.\n" } else { "" };
-    format!("{}{hold}", table.render(paint))
+    format!("{}{hold}", table.render(screen))
 }
 
 /// What is unusual about a gate.
-fn besides(get: &impl Fn(&str, &str) -> String) -> String {
+fn notes(get: &impl Fn(&str, &str) -> String) -> String {
     let mut words = Vec::new();
     if get("runsAs", "runs-as") == "stack" {
         words.push("runs as the stack's own identity".to_owned());

@@ -79,7 +79,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
         app.output.note("No requests.");
         return Ok(Exit::Done);
     }
-    app.output.text(&render::request::table(&requests, app.output.paint, app.now()))?;
+    app.output.text(&render::request::table(&requests, app.output.screen(), app.now()))?;
     if let Some(cursor) = cursor {
         app.output.note(&format!("There are more: --cursor {}", line(&cursor)));
     }

@@ -95,7 +95,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     if app.output.json {
         app.output.document(&json)?;
     } else {
-        app.output.text(&render::request::block(&request, app.output.paint, app.now()))?;
+        app.output.text(&render::request::block(&request, app.output.screen(), app.now()))?;
         app.output.note(&format!("To follow it: signoff watch {}", render::text::line(&request.id)));
     }
     Ok(Exit::Done)

@@ -28,7 +28,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     if app.output.json {
         app.output.document(&json)?;
     } else {
-        app.output.text(&render::request::block(&request, app.output.paint, app.now()))?;
+        app.output.text(&render::request::block(&request, app.output.screen(), app.now()))?;
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use signoff_core::chain::{Sealed, seal};
-use signoff_core::event::{Actor, Entry, Event};
+use signoff_core::event::{Actor, Entry, Event, RestsOn};
 use signoff_core::request::{Outcome, Request};
 
 use super::{Finding, Trails, Verdict};
@@ -21,7 +21,7 @@ fn trail(id: &str) -> Vec<Value> {
             "changeRequests": [{"id": "cr-1", "environment": "acme/credentials/prod", "revision": 1}]}}))
         .unwrap(),
         serde_json::from_value(json!({"type": "submitted", "evidence": {"changeRequests": [seen]}})).unwrap(),
-        Event::Cancelled { outcome },
+        Event::Cancelled { outcome, rests_on: RestsOn::default() },
     ];
     let mut request: Option<Request> = None;
     let mut sealed: Vec<Sealed> = Vec::new();

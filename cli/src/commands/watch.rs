@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::client::model::{Blocker, Request};
 use crate::client::signoff::Signoff;
 use crate::failure::{Exit, Failure};
-use crate::render::request::{how_to_approve, is_open};
-use crate::render::text::line;
+use crate::render::request::{asks_for_approval, how_to_approve, how_to_review, is_unapproved};
+use crate::render::text::{line, wrap};
 use crate::render::time;
 
 /// How soon to look again after a change.
@@ -19,11 +19,14 @@ const FASTEST: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(5);
 /// How soon to try again when the server is away for long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Where what belongs to a change begins, in characters from the left: behind the clock.
+const INDENT: usize = 11;
 
 /// The options of `signoff watch`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The exit code says how the request ended: 0 deployed, 1 error, 3 rejected, expired or cancelled, 4 the deployment failed.
+Where the output is closed before the end, the watching goes on, silently, for the exit code.
 With --json each change is a line with the whole request.
 
 Examples:
@@ -53,7 +56,7 @@ pub(crate) async fn follow(app: &App, signoff: &Signoff, id: RequestId, first: O
         Ok(()) = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
     };
     if matches!(done, Err(Failure::Interrupted)) {
-        app.output.note(&format!("\nThe request goes on without you.\n  To look again:    signoff watch {id}\n  To take it back:  signoff cancel {id}"));
+        app.output.note(&format!("\nThe request goes on without you.\n  To look again:    signoff watch {id}\n  To take it back:  signoff cancel {id} --reason '…'"));
     }
     done
 }
@@ -104,6 +107,7 @@ struct Progress {
     state: String,
     blockers: Vec<Blocker>,
     invited: Vec<String>,
+    is_invited: bool,
     deployment: String,
 }
 
@@ -114,18 +118,24 @@ impl Progress {
         if lines.is_empty() {
             return Ok(false);
         }
-        if app.output.json {
-            app.output.line(json)?
-        } else {
-            app.output.text(&lines.join("\n"))?
+        let shown = if app.output.json { app.output.line(json) } else { app.output.text(&lines.join("\n")) };
+        match shown {
+            // Nobody looks any more, but the exit code still says how it ended.
+            Ok(()) | Err(Failure::OutputClosed) => Ok(true),
+            Err(failure) => Err(failure),
         }
-        Ok(true)
     }
 
     fn news(&mut self, app: &App, request: &Request) -> Vec<String> {
         let mut lines = Vec::new();
-        let paint = app.output.paint;
-        let indent = " ".repeat(11);
+        let screen = app.output.screen();
+        let paint = screen.paint;
+        let indent = " ".repeat(INDENT);
+        let sentence = |text: &str| {
+            let pieces = wrap(text, screen.beside(INDENT + 2)).into_iter().enumerate();
+            let lines = pieces.map(|(index, piece)| format!("{indent}{}{piece}", if index == 0 { "" } else { "  " }));
+            lines.collect::<Vec<_>>()
+        };
         if self.state.is_empty() {
             let (operation, stack) = (line(&request.operation), line(&request.stack));
             lines.push(format!("{}  {operation} {stack}", paint.bold(&line(&request.id))));
@@ -135,23 +145,27 @@ impl Progress {
             let clock = paint.dim(&time::of_day(app.now()));
             lines.push(format!("{clock}  {}", paint.state(&request.state, &line(&request.state))));
         }
-        for change_request in request.change_requests.iter().filter(|known| is_open(known)) {
-            if !self.invited.contains(&change_request.id) {
-                self.invited.push(change_request.id.clone());
-                lines.push(format!("{indent}{} asks for approval", line(&change_request.environment)));
-                lines.extend(
-                    how_to_approve(request, change_request).into_iter().map(|hint| format!("{indent}  {hint}")),
-                );
+        if asks_for_approval(request) {
+            if !std::mem::replace(&mut self.is_invited, true) {
+                lines.extend(how_to_approve(request).map(|command| format!("{indent}approve: {command}")));
             }
+            for change_request in request.change_requests.iter().filter(|known| is_unapproved(known)) {
+                if !self.invited.contains(&change_request.id) {
+                    self.invited.push(change_request.id.clone());
+                    lines.push(format!("{indent}{} asks for approval", line(&change_request.environment)));
+                    let hints = how_to_review(request, change_request).into_iter();
+                    lines.extend(hints.map(|hint| format!("{indent}  {hint}")));
+                }
+            }
+        } else {
+            // Should an approval be withdrawn, all of it is said again.
+            self.is_invited = false;
+            self.invited.clear();
         }
         if self.blockers != request.blockers {
             let is_new = |blocker: &&Blocker| !self.blockers.contains(blocker);
-            let waits = request.blockers.iter().filter(is_new);
-            lines.extend(
-                waits.map(|blocker| format!("{indent}waits for {}: {}", line(&blocker.kind), line(&blocker.detail))),
-            );
-            if request.blockers.is_empty() && Exit::of(request).is_none() {
-                lines.push(format!("{indent}waits for nothing"));
+            for blocker in request.blockers.iter().filter(is_new) {
+                lines.extend(sentence(&format!("waits for {}: {}", line(&blocker.kind), line(&blocker.detail))));
             }
             self.blockers.clone_from(&request.blockers);
         }
@@ -164,7 +178,7 @@ impl Progress {
             }
         }
         if let (Some(_), Some(outcome)) = (Exit::of(request), &request.outcome) {
-            lines.push(format!("{indent}{}", line(&outcome.message)));
+            lines.extend(sentence(&line(&outcome.message)));
         }
         lines
     }

@@ -33,7 +33,10 @@ impl Configuration {
         let mut tokens = HashMap::new();
         for principal in gates.principals() {
             let name = token_variable(principal);
-            let token = variable(&name).or_else(|| simulated.map(|_| super::simulate::PRINCIPAL_TOKEN.to_owned()));
+            let token = match simulated {
+                Some(_) => Some(super::simulate::PRINCIPAL_TOKEN.to_owned()),
+                None => variable(&name),
+            };
             let token = token.as_deref().and_then(Secret::new).ok_or_else(|| {
                 failed(format!(
                     "{name} is not set: the access token of the principal {principal}, whose gates are configured"
@@ -41,12 +44,18 @@ impl Configuration {
             })?;
             tokens.insert(principal.clone(), token);
         }
-        let current =
-            variable("SIGNOFF_WEBHOOK_SECRET").or_else(|| simulated.map(|simulated| simulated.webhook_secret.clone()));
+        // A real secret has no place in a simulation, and would not be its own.
+        let current = match simulated {
+            Some(simulated) => Some(simulated.webhook_secret.clone()),
+            None => variable("SIGNOFF_WEBHOOK_SECRET"),
+        };
         let current = current.as_deref().and_then(Secret::new).ok_or_else(|| {
             failed("SIGNOFF_WEBHOOK_SECRET is not set: the shared secret of the webhook at Pulumi Cloud; without it nobody could tell who rings")
         })?;
-        let previous = variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new);
+        let previous = match simulated {
+            Some(_) => None,
+            None => variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new),
+        };
         let pulumi_url = args.pulumi_url.clone().unwrap_or_else(|| match simulated {
             Some(simulated) => simulated.sim.url(),
             None => variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned()),
@@ -56,10 +65,19 @@ impl Configuration {
             tokens,
             webhook: WebhookSecrets { current, previous },
             pulumi_url,
-            public_url: variable("SIGNOFF_PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            public_url: if simulated.is_some() { None } else { public_url()? },
             installation: installation()?,
         })
     }
+}
+
+/// Where people reach it, without a slash at the end.
+fn public_url() -> Result<Option<String>, Failure> {
+    let Some(text) = variable("SIGNOFF_PUBLIC_URL") else { return Ok(None) };
+    let wrong = || failed(format!("SIGNOFF_PUBLIC_URL is not an address such as https://signoff.example: {text:?}"));
+    let url = reqwest::Url::parse(&text).map_err(|_| wrong())?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+    if plain { Ok(Some(text.trim_end_matches('/').to_owned())) } else { Err(wrong()) }
 }
 
 /// The installation's name stands in the first line of each description, so it is one word.

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use signoff_core::cloud::PulumiCloud as _;
 use signoff_core::host::Host;
+use signoff_core::ledger::Ledger as _;
 use signoff_core::look::{Gatekeeper, Timing};
 use signoff_core::names::BadName;
 use signoff_core::period::Period;
 use signoff_core::sweep::sweep;
 use signoff_functions::api::{self, Api};
-use signoff_functions::dynamo::{Dynamo, Units};
+use signoff_functions::dynamo::Dynamo;
 use signoff_functions::machine::Machine;
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive};
@@ -161,7 +163,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let server = tokio::spawn(serve(listener, served, stopped));
 
     ready(address, simulated.as_ref())?;
+    let greeting = tokio::spawn(greet(keeper));
     signalled().await?;
+    greeting.abort();
     tracing::info!("stopping: what is in hand is finished first");
     let _ = stop.send(true);
     let all = async {
@@ -173,15 +177,23 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     if let Some(simulated) = simulated {
         simulated.sim.stop().await;
     }
-    log_write_units(&ledger);
     store.close().await;
     Ok(Exit::Done)
 }
 
-/// Says what writing cost since the start, a line for each kind of write: for those who measure (`SIGNOFF_LOG=signoff::units=debug`).
-fn log_write_units(ledger: &Dynamo) {
-    for (kind, Units { writes, units, refused, refused_units }) in ledger.write_units() {
-        tracing::debug!(target: "signoff::units", %kind, writes, units, refused, refused_units, "write units");
+/// Says in the log whose the principals' tokens are, so that a wrong one shows before somebody asks. Requests wait for a good one.
+async fn greet(keeper: Arc<Keeper>) {
+    let gates = match keeper.ledger.gates().await {
+        Ok(gates) => gates,
+        Err(error) => return tracing::warn!(%error, "the gates can't be read"),
+    };
+    for principal in gates.principals() {
+        match keeper.cloud.identity(principal).await {
+            Ok(identity) => tracing::info!(%principal, login = %identity.login, "Pulumi Cloud knows the principal"),
+            Err(error) => {
+                tracing::error!(%principal, %error, "Pulumi Cloud does not tell whose the principal's token is");
+            }
+        }
     }
 }
 

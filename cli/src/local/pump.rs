@@ -92,6 +92,9 @@ impl Pump {
         }
         let records: Vec<Value> =
             records.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        if tracing::enabled!(target: "signoff::stream", tracing::Level::TRACE) {
+            records.iter().for_each(|record| tracing::trace!(target: "signoff::stream", "{record}"));
+        }
         self.untrimmed += records.len();
         if let (Some(last), true) = (records.last(), self.untrimmed >= TRIM_EVERY) {
             let (event, store) = (last["eventID"].as_str().unwrap_or_default().to_owned(), self.store.clone());

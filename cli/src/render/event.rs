@@ -1,8 +1,10 @@
 //! The events of a trail, as people read them. They are shown as the server gives them; only `audit verify` judges them.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::paint::Paint;
+use super::screen::Screen;
 use super::table::{Cell, Table};
 use super::text::{line, short};
 use super::time;
@@ -10,8 +12,12 @@ use super::time;
 /// How much of an event's detail a table shows, in characters.
 const SHORT_DETAIL: usize = 200;
 
+/// The environments of change requests, by the id: one event names both, those after it the id alone.
+type Environments<'a> = HashMap<&'a str, &'a str>;
+
 /// A table of events.
-pub(crate) fn table(events: &[Value], paint: Paint) -> String {
+pub(crate) fn table(events: &[Value], screen: Screen) -> String {
+    let environments: Environments<'_> = events.iter().flat_map(change_requests).filter_map(named).collect();
     let mut table = Table::new(&["TIME", "WHAT", "WHO", "DETAIL"]);
     for event in events {
         let what = event["type"].as_str().unwrap_or_default();
@@ -21,10 +27,10 @@ pub(crate) fn table(events: &[Value], paint: Paint) -> String {
             time::whole_seconds(event["time"].as_str().unwrap_or_default()).into(),
             if to == "none" { what.into() } else { Cell::state(to, what) },
             who(&event["data"]["actor"]).into(),
-            short(&detail(&event["data"]), SHORT_DETAIL).into(),
+            short(&detail(event, &environments), SHORT_DETAIL).into(),
         ]);
     }
-    table.render(paint)
+    table.render(screen)
 }
 
 fn who(actor: &Value) -> String {
@@ -32,7 +38,8 @@ fn who(actor: &Value) -> String {
 }
 
 /// The change of state, and the parts of the evidence that say most.
-fn detail(data: &Value) -> String {
+fn detail(event: &Value, environments: &Environments<'_>) -> String {
+    let data = &event["data"];
     let evidence = &data["evidence"];
     let mut parts = Vec::new();
     if let Some(to) = data["to"].as_str() {
@@ -42,8 +49,7 @@ fn detail(data: &Value) -> String {
         let what = [&evidence["operation"], &evidence["stack"]].map(|part| part.as_str().unwrap_or_default()).join(" ");
         parts.push(format!("{what}: {reason}"));
     }
-    let several = evidence["changeRequests"].as_array().into_iter().flatten();
-    parts.extend(several.chain([&evidence["changeRequest"]]).filter_map(change_request));
+    parts.extend(change_requests(event).filter_map(|seen| change_request(seen, environments)));
     if let Some(url) = evidence["deployment"]["url"].as_str() {
         parts.push(format!("#{} {url}", evidence["deployment"]["version"]));
     }
@@ -56,9 +62,23 @@ fn detail(data: &Value) -> String {
     parts.join("; ")
 }
 
-/// A change request in a few words: its id, its status, and who counted of those who approved.
-fn change_request(seen: &Value) -> Option<String> {
+/// The change requests that an event's evidence speaks of.
+fn change_requests(event: &Value) -> impl Iterator<Item = &Value> {
+    let evidence = &event["data"]["evidence"];
+    evidence["changeRequests"].as_array().into_iter().flatten().chain([&evidence["changeRequest"]])
+}
+
+/// The id of a change request and its environment without the organization, where both are named.
+fn named(seen: &Value) -> Option<(&str, &str)> {
+    let environment = seen["environment"].as_str()?;
+    let within = environment.split_once('/').map(|(_, rest)| rest).filter(|rest| rest.contains('/'));
+    Some((seen["id"].as_str()?, within.unwrap_or(environment)))
+}
+
+/// A change request in a few words: its environment, its status, and who counted of those who approved.
+fn change_request(seen: &Value, environments: &Environments<'_>) -> Option<String> {
     let id = seen.as_str().or_else(|| seen["id"].as_str())?;
+    let environment = environments.get(id).unwrap_or(&id);
     let status = seen["status"].as_str().map(|status| format!(" {status}")).unwrap_or_default();
     let logins = |key: &'static str| {
         let rulesets = seen["approvals"].as_array().into_iter().flatten();
@@ -76,7 +96,7 @@ fn change_request(seen: &Value) -> Option<String> {
         (approvers, "") => format!(", approved by {approvers}, none counted"),
         (approvers, counted) => format!(", approved by {approvers}, counted {counted}"),
     };
-    Some(format!("{id}{status}{approvals}"))
+    Some(format!("{environment}{status}{approvals}"))
 }
 
 #[cfg(test)]
@@ -94,10 +114,19 @@ mod tests {
                 serde_json::json!({"from": null, "to": "requested", "actor": {"login": "alice"},
                 "evidence": {"operation": "update", "stack": "acme/web/prod", "reason": "a\u{1b}b"}}),
             ),
+            event(
+                "opened",
+                serde_json::json!({"actor": {"service": "signoff"}, "evidence":
+                {"changeRequests": [{"id": "cr-1", "environment": "acme/credentials/prod", "revision": 1}]}}),
+            ),
             event("approval_seen", serde_json::json!({"actor": {"login": "bob"}, "evidence": {"changeRequest": seen}})),
             event(
                 "change_request_closed",
                 serde_json::json!({"actor": {"service": "signoff"}, "evidence": {"changeRequest": "cr-1"}}),
+            ),
+            event(
+                "change_request_closed",
+                serde_json::json!({"actor": {"service": "signoff"}, "evidence": {"changeRequest": "cr-2"}}),
             ),
             event(
                 "cancelled",
@@ -108,10 +137,12 @@ mod tests {
         let expected = "\
 TIME                  WHAT                   WHO      DETAIL
 2026-11-23T20:00:00Z  requested              alice    → requested; update acme/web/prod: a\\u{1b}b
-2026-11-23T20:00:00Z  approval_seen          bob      cr-1 pending, approved by alice, bob, counted bob
-2026-11-23T20:00:00Z  change_request_closed  signoff  cr-1
+2026-11-23T20:00:00Z  opened                 signoff  credentials/prod
+2026-11-23T20:00:00Z  approval_seen          bob      credentials/prod pending, approved by alice, bob, counted bob
+2026-11-23T20:00:00Z  change_request_closed  signoff  credentials/prod
+2026-11-23T20:00:00Z  change_request_closed  signoff  cr-2
 2026-11-23T20:00:00Z  cancelled              alice    pending_approval → cancelled; Taken back.
 ";
-        assert_eq!(table(&events, Paint { on: false }), expected);
+        assert_eq!(table(&events, Screen::PLAIN), expected);
     }
 }

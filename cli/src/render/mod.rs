@@ -3,6 +3,7 @@
 pub(crate) mod event;
 pub(crate) mod paint;
 pub(crate) mod request;
+pub(crate) mod screen;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;

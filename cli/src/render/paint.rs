@@ -8,7 +8,8 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// A state in its colour.
+    /// A state: green once deployed, red where something failed, magenta where it ended without a deployment, cyan from the grant on,
+    /// yellow before it.
     pub(crate) fn state(self, state: &str, text: &str) -> String {
         let code = match state {
             "succeeded" => "32",
@@ -20,22 +21,22 @@ impl Paint {
         self.with(code, text)
     }
 
-    /// What matters most.
+    /// Bold, for ids and names that one looks for.
     pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    /// What matters least.
+    /// Faint, for labels, headers and clocks.
     pub(crate) fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
-    /// What is well.
+    /// Green, for a result that is as it should be.
     pub(crate) fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    /// What is not.
+    /// Bold red, for a result that is not.
     pub(crate) fn bad(self, text: &str) -> String {
         self.with("1;31", text)
     }

@@ -5,17 +5,20 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::paint::Paint;
+use super::screen::Screen;
 use super::table::{Cell, Table};
-use super::text::{line, short};
+use super::text::{line, short, wrap};
 use super::time;
 use crate::client::model::{Approvals, ChangeRequest, Request};
 use crate::failure::Exit;
 
 /// How much of a blocker a table shows, in characters.
 const SHORT_BLOCKER: usize = 60;
+/// Where the values of a block begin, in characters from the left.
+const VALUES: usize = 15;
 
 /// A table of requests.
-pub(crate) fn table(requests: &[Request], paint: Paint, now: Timestamp) -> String {
+pub(crate) fn table(requests: &[Request], screen: Screen, now: Timestamp) -> String {
     let mut table = Table::new(&["ID", "STATE", "STACK", "OPERATION", "REQUESTER", "AGE", "WAITING FOR"]);
     for request in requests {
         table.row([
@@ -28,7 +31,7 @@ pub(crate) fn table(requests: &[Request], paint: Paint, now: Timestamp) -> Strin
             short(&waiting_for(request), SHORT_BLOCKER).into(),
         ]);
     }
-    table.render(paint)
+    table.render(screen)
 }
 
 /// What a request waits for, in one line: the first thing, and how many there are besides.
@@ -41,8 +44,9 @@ fn waiting_for(request: &Request) -> String {
     }
 }
 
-/// All that there is to say of a request.
-pub(crate) fn block(request: &Request, paint: Paint, now: Timestamp) -> String {
+/// All that there is to say of a request; sentences are wrapped to the screen, below where they begin.
+pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String {
+    let paint = screen.paint;
     let mut text =
         format!("{}  {}\n", paint.bold(&line(&request.id)), paint.state(&request.state, &line(&request.state)));
     let mut field = |name: &str, value: &str| {
@@ -55,7 +59,9 @@ pub(crate) fn block(request: &Request, paint: Paint, now: Timestamp) -> String {
     field("commit", &request.commit.as_deref().map(line).unwrap_or_default());
     field("requester", &requester(request));
     for (index, said) in request.reason.lines().enumerate() {
-        field(if index == 0 { "reason" } else { "" }, &format!("> {}", line(said)));
+        for (piece, said) in wrap(&line(said), screen.beside(VALUES + 2)).into_iter().enumerate() {
+            field(if index + piece == 0 { "reason" } else { "" }, &format!("> {said}"));
+        }
     }
     field("gate", &gate(request));
     field("durations", &durations(request));
@@ -64,7 +70,7 @@ pub(crate) fn block(request: &Request, paint: Paint, now: Timestamp) -> String {
         field("expires", &request.expires_at.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
     }
     for blocker in &request.blockers {
-        field("waits for", &format!("{}: {}", line(&blocker.kind), line(&blocker.detail)));
+        sentence(&mut field, screen, "waits for", &format!("{}: {}", line(&blocker.kind), line(&blocker.detail)));
     }
     if let Some(grant) = &request.grant {
         let applied = time::with_distance(&grant.applied_at, now);
@@ -76,12 +82,22 @@ pub(crate) fn block(request: &Request, paint: Paint, now: Timestamp) -> String {
         field("", &line(&deployment.url));
     }
     if let Some(outcome) = &request.outcome {
-        field("outcome", &format!("{}: {}", line(&outcome.code), line(&outcome.message)));
+        sentence(&mut field, screen, "outcome", &format!("{}: {}", line(&outcome.code), line(&outcome.message)));
+    }
+    if asks_for_approval(request) {
+        field("approve", &how_to_approve(request).unwrap_or_default());
     }
     for change_request in &request.change_requests {
         let _ = write!(text, "\n{}", change_request_block(request, change_request, paint));
     }
     text
+}
+
+/// A value of several words, each line of it below the first.
+fn sentence(field: &mut impl FnMut(&str, &str), screen: Screen, name: &str, value: &str) {
+    for (index, piece) in wrap(value, screen.beside(VALUES)).iter().enumerate() {
+        field(if index == 0 { name } else { "" }, piece);
+    }
 }
 
 fn requester(request: &Request) -> String {
@@ -98,7 +114,9 @@ fn gate(request: &Request) -> String {
 }
 
 fn durations(request: &Request) -> String {
-    format!("access {}, to be used within {}", line(&request.access_duration), line(&request.grant_expiration))
+    let (access, grant) = (line(&request.access_duration), line(&request.grant_expiration));
+    let pending = request.pending_timeout.as_deref().map(|most| format!(", pending {} at most", line(most)));
+    format!("access {access}, to be used within {grant}{}", pending.unwrap_or_default())
 }
 
 fn change_request_block(request: &Request, change_request: &ChangeRequest, paint: Paint) -> String {
@@ -111,8 +129,8 @@ fn change_request_block(request: &Request, change_request: &ChangeRequest, paint
     for approvals in &change_request.approvals {
         let _ = writeln!(text, "    {}", ruleset(approvals));
     }
-    if is_open(change_request) && Exit::of(request).is_none() {
-        for hint in how_to_approve(request, change_request) {
+    if asks_for_approval(request) && is_unapproved(change_request) {
+        for hint in how_to_review(request, change_request) {
             let _ = writeln!(text, "    {hint}");
         }
     }
@@ -133,24 +151,37 @@ fn ruleset(approvals: &Approvals) -> String {
     format!("{}: {} of {}{who}", line(&approvals.ruleset), approvals.counted.len(), approvals.required)
 }
 
-/// Whether reviewers can approve it.
-pub(crate) fn is_open(change_request: &ChangeRequest) -> bool {
-    matches!(change_request.status.as_str(), "pending" | "ready")
+/// Whether a request waits for its reviewers; in every other state there is nothing to approve.
+pub(crate) fn asks_for_approval(request: &Request) -> bool {
+    request.state == "pending_approval"
 }
 
-/// Where a reviewer looks at a change request, and the command of Pulumi's own CLI that approves it.
-pub(crate) fn how_to_approve(request: &Request, change_request: &ChangeRequest) -> Vec<String> {
-    let review = change_request.review_url.as_deref().map(|url| format!("review:  {}", line(url)));
+/// Whether a change request can be approved, and lacks approvals that count.
+pub(crate) fn is_unapproved(change_request: &ChangeRequest) -> bool {
+    let lacks =
+        |approvals: &Approvals| i64::try_from(approvals.counted.len()).is_ok_and(|has| has < approvals.required.max(1));
+    let known = &change_request.approvals;
+    matches!(change_request.status.as_str(), "pending" | "ready") && (known.is_empty() || known.iter().any(lacks))
+}
+
+/// The command that approves a request.
+pub(crate) fn how_to_approve(request: &Request) -> Option<String> {
+    is_name(&request.id).then(|| format!("signoff approve {}", request.id))
+}
+
+/// Where a reviewer looks at a change request, and the command of Pulumi's own CLI that approves it alone.
+pub(crate) fn how_to_review(request: &Request, change_request: &ChangeRequest) -> Vec<String> {
+    let review = change_request.review_url.as_deref().map(|url| format!("review: {}", line(url)));
     let (id, organization) = (&change_request.id, request.organization());
-    // Whoever copies the command runs it: names that are more than names get none.
-    let plain = |text: &str| {
-        !text.is_empty()
-            && !text.starts_with('-')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
-    let command = (plain(id) && plain(organization))
-        .then(|| format!("approve: pulumi env change-request approve {id} --organization {organization}"));
+    let command = (is_name(id) && is_name(organization))
+        .then(|| format!("or: pulumi env change-request approve {id} --organization {organization}"));
     review.into_iter().chain(command).collect()
+}
+
+/// Whether a text is a name and no more. Whoever copies a command runs it: nothing else gets into one.
+fn is_name(text: &str) -> bool {
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    is_plain && !text.is_empty() && !text.starts_with('-')
 }
 
 #[cfg(test)]
@@ -162,7 +193,7 @@ mod tests {
             "id": "req_1", "state": "pending_approval", "stack": "acme/web/prod", "operation": "update", "commit": null,
             "reason": "Ship 2.4\nand \u{1b}[2Jmore", "requester": {"login": "alice", "name": "Alice"},
             "gate": {"environment": "acme/credentials/prod", "principal": "default", "selfApproval": false},
-            "accessDuration": "1h", "grantExpiration": "2h",
+            "accessDuration": "1h", "grantExpiration": "2h", "pendingTimeout": "72h",
             "changeRequests": [{"id": "cr-1", "environment": "credentials/prod", "status": "pending",
                 "reviewUrl": "https://app.pulumi.com/acme", "approvals": [
                 {"ruleset": "prod-signoff", "required": 2, "approvers": ["alice", "bob"], "counted": ["bob"]}]}],
@@ -186,17 +217,49 @@ req_1  pending_approval
   reason       > Ship 2.4
                > and \\u{1b}[2Jmore
   gate         acme/credentials/prod, principal default
-  durations    access 1h, to be used within 2h
+  durations    access 1h, to be used within 2h, pending 72h at most
   asked        2026-11-23T20:00:00Z (5m ago)
   expires      2026-11-26T20:00:00Z (in 2d)
   waits for    approvals: credentials/prod: 1 of 2 approvals that count
+  approve      signoff approve req_1
 
   credentials/prod  pending  cr-1
     prod-signoff: 1 of 2 (bob counted; alice not counted)
-    review:  https://app.pulumi.com/acme
-    approve: pulumi env change-request approve cr-1 --organization acme
+    review: https://app.pulumi.com/acme
+    or: pulumi env change-request approve cr-1 --organization acme
 ";
-        assert_eq!(block(&request(), Paint { on: false }, now()), expected);
+        assert_eq!(block(&request(), Screen::PLAIN, now()), expected);
+    }
+
+    #[test]
+    fn sentences_are_wrapped_below_where_they_begin() {
+        let mut request = request();
+        request.reason = "Ship 2.4 with the new checkout\nand more".to_owned();
+        request.outcome = Some(
+            serde_json::from_value(serde_json::json!({"code": "x", "message": "So it ended at last, and well."}))
+                .unwrap(),
+        );
+        let shown = block(&request, Screen { width: Some(40), ..Screen::PLAIN }, now());
+        for wrapped in [
+            "  reason       > Ship 2.4 with the new\n               > checkout\n               > and more\n",
+            "  waits for    approvals:\n               credentials/prod: 1 of 2\n               approvals that count\n",
+            "  outcome      x: So it ended at last,\n               and well.\n",
+        ] {
+            assert!(shown.contains(wrapped), "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_what_lacks_approvals_asks_for_them() {
+        let mut request = request();
+        request.change_requests[0].approvals[0].counted.push("carol".to_owned());
+        let shown = block(&request, Screen::PLAIN, now());
+        assert!(shown.contains("signoff approve") && !shown.contains("review:"), "{shown}");
+        for state in ["requested", "approved", "granted", "deploying", "rejected"] {
+            let request = Request { state: state.to_owned(), ..super::tests::request() };
+            let shown = block(&request, Screen::PLAIN, now());
+            assert!(!shown.contains("signoff approve") && !shown.contains("review:"), "{shown}");
+        }
     }
 
     #[test]
@@ -205,13 +268,15 @@ req_1  pending_approval
 ID     STATE             STACK          OPERATION  REQUESTER  AGE  WAITING FOR
 req_1  pending_approval  acme/web/prod  update     alice      5m   credentials/prod: 1 of 2 approvals that count
 ";
-        assert_eq!(table(&[request()], Paint { on: false }, now()), expected);
+        assert_eq!(table(&[request()], Screen::PLAIN, now()), expected);
     }
 
     #[test]
     fn no_command_is_made_of_names_that_are_none() {
         let mut request = request();
         request.change_requests[0].id = "x; rm -rf /".to_owned();
-        assert_eq!(how_to_approve(&request, &request.change_requests[0]), ["review:  https://app.pulumi.com/acme"]);
+        assert_eq!(how_to_review(&request, &request.change_requests[0]), ["review: https://app.pulumi.com/acme"]);
+        request.id = "req_1; rm -rf /".to_owned();
+        assert_eq!(how_to_approve(&request), None);
     }
 }

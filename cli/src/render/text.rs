@@ -33,6 +33,27 @@ pub(crate) fn short(text: &str, most: usize) -> String {
     clean.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The text in lines of at most `most` characters, broken at spaces; a word that is longer (an address, say) stays whole.
+pub(crate) fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut room = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if length < room => {
+                line.push(' ');
+                line.push_str(word);
+                room -= length + 1;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                room = most.saturating_sub(length);
+            }
+        }
+    }
+    lines
+}
+
 fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -72,6 +93,16 @@ mod tests {
         let safe = safe_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(safe.chars().all(|c| c == '\n' || !acts(c)), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces_and_nothing_is_lost() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("a https://x.example/long b c", 5), ["a", "https://x.example/long", "b c"]);
+        assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap("two  spaces", 80), ["two  spaces"]);
+        assert_eq!(wrap("Grüße, 世界", 9), ["Grüße, 世界"]);
     }
 
     #[test]

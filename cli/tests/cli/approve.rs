@@ -13,19 +13,35 @@ fn proposal(environment: &str, revision: i64) -> Value {
 }
 
 /// A request with two change requests, both as signoff submitted them.
-fn two() -> Stub {
-    let stub = Stub::start();
+fn both() -> Value {
     let mut request = pending();
     let mut other = request["changeRequests"][0].clone();
     other["id"] = "cr-2".into();
     other["environment"] = "credentials/shared".into();
     request["changeRequests"].as_array_mut().unwrap().push(other);
-    stub.on(&format!("GET /v1/requests/{ID}"), [request])
+    request
+}
+
+/// The same once signoff saw an approval, waiting for this.
+fn seen(state: &str, blockers: Value) -> Value {
+    let mut request = both();
+    request["state"] = state.into();
+    request["blockers"] = blockers;
+    request
+}
+
+fn two() -> Stub {
+    let stub = Stub::start();
+    stub.on(&path(), [both(), seen("approved", json!([]))])
         .on("GET /api/change-requests/acme/cr-1", [proposal("prod", 1)])
         .on("GET /api/change-requests/acme/cr-2", [proposal("shared", 1)])
         .on("POST /api/change-requests/acme/cr-1/approve", [reply(204, Value::Null)])
         .on("POST /api/change-requests/acme/cr-2/approve", [reply(204, Value::Null)]);
     stub
+}
+
+fn path() -> String {
+    format!("GET /v1/requests/{ID}")
 }
 
 fn approvals(stub: &Stub) -> Vec<String> {
@@ -42,11 +58,34 @@ fn the_recorded_revisions_are_approved_with_the_reviewers_token() {
         approvals(&stub),
         ["POST /api/change-requests/acme/cr-1/approve", "POST /api/change-requests/acme/cr-2/approve"]
     );
-    let last = stub.calls().pop().unwrap();
+    let last = stub.calls().into_iter().rfind(|call| call.line.starts_with("POST")).unwrap();
     assert_eq!(last.body, json!({"revisionNumber": 1, "comment": "Looks good"}));
     assert_eq!(last.headers["authorization"], format!("token {TOKEN}"));
     assert_eq!(last.headers["accept"], "application/vnd.pulumi+8");
     assert_eq!(last.headers["content-type"], "application/json");
+}
+
+#[test]
+fn what_the_request_still_waits_for_is_said_when_signoff_has_seen_the_approval() {
+    let stub = two();
+    let own = json!([{"kind": "self-approval", "detail": "credentials/prod: alice asked for it\u{1b}"}]);
+    let busy = json!([{"kind": "stack-busy", "detail": "deployment 7 is running"}]);
+    let mut rejected = seen("rejected", json!([]));
+    rejected["outcome"] = json!({"code": "rejected", "message": "carol closed it."});
+    for (now, said) in [
+        (seen("pending_approval", own), "It waits for self-approval: credentials/prod: alice asked for it\\u{1b}\n"),
+        (seen("approved", json!([])), "\nIt has enough approvals.\n"),
+        (seen("approved", busy), "\nIt has enough approvals. It waits for stack-busy: deployment 7 is running\n"),
+        (rejected, "\nIt is rejected: carol closed it.\n"),
+    ] {
+        // It takes signoff a moment to see it.
+        stub.on(&path(), [both(), both(), now]);
+        let run = stub.run(&["approve", ID, "--yes"]).ends(0);
+        assert!(run.out.ends_with(said), "{run:?}");
+    }
+    stub.on(&path(), [Reply::from(both()), reply(500, json!({"title": "Broken"}))]);
+    let run = stub.run(&["approve", ID, "--yes"]).ends(0);
+    assert!(run.out.ends_with("What it waits for now is not known: Broken (500)\n"), "{run:?}");
 }
 
 #[test]
@@ -69,7 +108,7 @@ fn one_that_is_not_this_requests_is_not_approved_whatever_signoff_says() {
     assert!(stub.run(&["approve", ID, "--yes"]).ends(1).out.contains("does not say at Pulumi Cloud"));
     let mut traversal = pending();
     traversal["changeRequests"][0]["id"] = "../../user".into();
-    stub.on(&format!("GET /v1/requests/{ID}"), [traversal]);
+    stub.on(&path(), [traversal]);
     assert!(stub.run(&["approve", ID, "--yes"]).ends(1).out.contains("not the id of a change request"));
     assert!(approvals(&stub).is_empty());
 }
@@ -103,7 +142,7 @@ fn what_is_over_or_not_submitted_yet_is_not_approved() {
         (request("deploying"), "is deploying"),
         (request("pending_approval"), "no change requests"),
     ] {
-        stub.on(&format!("GET /v1/requests/{ID}"), [request]);
+        stub.on(&path(), [request]);
         let run = stub.run(&["approve", ID, "--yes"]).ends(1);
         assert!(run.err.contains(said), "{run:?}");
     }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use signoff_core::chain::{Sealed, seal};
-use signoff_core::event::{Actor, Entry, Event};
+use signoff_core::event::{Actor, Entry, Event, RestsOn};
 use signoff_core::request::{Outcome, Request};
 
-use crate::stub::{ID, Stub, ended, finish, page, reply_problem, request};
+use crate::stub::{ID, Stub, closed, ended, finish, page, reply_problem, request};
 
 /// A trail of two events, which ends as cancelled.
 fn trail(id: &str) -> Vec<Value> {
@@ -14,7 +14,8 @@ fn trail(id: &str) -> Vec<Value> {
         "gate": {"environment": "acme/credentials/prod", "principal": "default", "selfApproval": false, "commitRequired": false},
         "accessDuration": "1h", "grantExpiration": "1h", "pendingTimeout": "72h", "position": 1, "createdAt": "2026-11-23T20:00:00Z"});
     let asked = Event::Requested(Box::new(serde_json::from_value(ask).unwrap()));
-    let cancelled = Event::Cancelled { outcome: Outcome::new("cancelled", "Taken back.") };
+    let cancelled =
+        Event::Cancelled { outcome: Outcome::new("cancelled", "Taken back."), rests_on: RestsOn::default() };
     let mut before: Option<Request> = None;
     let mut events: Vec<Sealed> = Vec::new();
     for event in [asked, cancelled] {
@@ -63,6 +64,30 @@ fn a_file_appears_whole_or_not_at_all() {
 }
 
 #[test]
+fn only_what_was_begun_is_called_not_the_whole() {
+    let stub = Stub::start();
+    let events = trail(ID);
+    stub.on("GET /v1/audit", [reply_problem(403, "Forbidden", "admins only")]);
+    let run = stub.run(&["audit", "export"]).ends(1);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", "signoff: Forbidden (403): admins only\n"));
+    stub.on("GET /v1/audit", [page(&events[..1], Some("?page=2")), reply_problem(403, "Forbidden", "admins only")]);
+    let run = stub.run(&["audit", "export"]).ends(1);
+    assert!(run.out == lines(&events[..1]) && run.err.contains("not the whole trail"), "{run:?}");
+    // A reader that has enough, such as head.
+    stub.on("GET /v1/audit", [page(&events, None)]);
+    let run = closed(stub.command(&["audit", "export"])).ends(0);
+    assert_eq!(run.err, "");
+}
+
+#[test]
+fn a_file_that_cant_be_is_named_as_it_was_asked_for() {
+    let stub = Stub::start();
+    stub.on("GET /v1/audit", [page(&trail(ID), None)]);
+    let run = stub.run(&["audit", "export", "--output", "missing/trail.ndjson"]).ends(1);
+    assert!(run.err.starts_with("signoff: missing/trail.ndjson: "), "{run:?}");
+}
+
+#[test]
 fn the_token_does_not_follow_a_page_to_another_server() {
     let stub = Stub::start();
     let events = trail(ID);
@@ -90,6 +115,9 @@ fn what_was_tampered_with_is_named_and_ends_with_1() {
     );
     let run = finish(stub.command(&["audit", "verify", "-"]), "nonsense\n").ends(1);
     assert!(run.out.contains("BROKEN  line 1: is not JSON"), "{run:?}");
+    assert!(run.out.ends_with("0 requests ok, 0 broken, 1 line of no request\n"), "{run:?}");
+    let run = finish(stub.command(&["audit", "verify", "-"]), "nonsense\nagain\n").ends(1);
+    assert!(run.out.ends_with(", 2 lines of no request\n"), "{run:?}");
     assert!(finish(stub.command(&["audit", "verify", "-"]), "\n").ends(1).err.contains("no events"));
 }
 

@@ -51,7 +51,8 @@ fn show_says_all_and_nothing_in_it_acts_on_the_terminal() {
     stub.on(&format!("GET /v1/requests/{ID}"), [hostile.clone()]);
     let run = stub.run(&["show", ID]).ends(0);
     assert!(run.out.contains("> x\\u{1b}]0;owned\\u{7}\\u{9b}2J"), "{run:?}");
-    assert!(run.out.contains("approve: pulumi env change-request approve cr-1 --organization acme"), "{run:?}");
+    assert!(run.out.contains(&format!("  approve      signoff approve {ID}\n")), "{run:?}");
+    assert!(run.out.contains("or: pulumi env change-request approve cr-1 --organization acme"), "{run:?}");
     let run = stub.run(&["show", ID, "--json"]).ends(0);
     assert!(!run.out.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{run:?}");
     assert_eq!(run.json(), hostile);
@@ -60,8 +61,8 @@ fn show_says_all_and_nothing_in_it_acts_on_the_terminal() {
 #[test]
 fn what_is_not_there_ends_with_1() {
     let stub = Stub::start();
-    for command in [["show", ID], ["events", ID], ["watch", ID], ["cancel", ID]] {
-        assert_eq!(stub.run(&command).ends(1).err, "signoff: Not found (404): there is no such request\n");
+    for command in [&["show", ID][..], &["events", ID], &["watch", ID], &["cancel", ID, "--reason", "x"]] {
+        assert_eq!(stub.run(command).ends(1).err, "signoff: Not found (404): there is no such request\n");
     }
     stub.on(&format!("GET /v1/requests/{ID}"), [json!({"hello": "world"})]);
     assert!(stub.run(&["show", ID]).ends(1).err.contains("not a request"));
@@ -86,7 +87,8 @@ fn gates_are_a_table_in_either_spelling() {
         "requesters": ["alice", "machine:ci"]});
     stub.on("GET /v1/gates", [json!({"hold": true, "gates": [gate]})]);
     let run = stub.run(&["gates"]).ends(0);
-    let row = "acme/*/prod  acme/credentials/prod  update      default    72h    1h      2h      has to pin the commit; only alice, machine:ci may ask";
+    let row = "acme/*/prod  acme/credentials/prod  update      default    72h      1h      2h           has to pin the commit; only alice, machine:ci may ask";
+    assert!(run.out.contains("  PRINCIPAL  PENDING  ACCESS  OPEN WITHIN  NOTES\n"), "{run:?}");
     assert!(run.out.contains(row) && run.out.contains("on hold"), "{run:?}");
     assert_eq!(stub.run(&["gates", "--json"]).ends(0).json()["hold"], true);
 }
@@ -100,9 +102,10 @@ fn cancel_sends_the_reason_and_tells_how_far_it_is() {
     assert!(run.out.contains("will not be deployed"), "{run:?}");
     assert_eq!(stub.calls()[0].body, json!({"reason": "Wrong stack"}));
     stub.on(&path, [reply(202, ended("cancelled", "Taken back."))]);
-    assert_eq!(stub.run(&["cancel", ID]).ends(0).out, format!("{ID} is cancelled\n"));
+    let cancel = ["cancel", ID, "--reason", "Wrong stack"];
+    assert_eq!(stub.run(&cancel).ends(0).out, format!("{ID} is cancelled\n"));
     stub.on(&path, [reply_problem(409, "Too late", "it is being deployed")]);
-    assert_eq!(stub.run(&["cancel", ID]).ends(1).err, "signoff: Too late (409): it is being deployed\n");
+    assert_eq!(stub.run(&cancel).ends(1).err, "signoff: Too late (409): it is being deployed\n");
 }
 
 #[test]
@@ -125,4 +128,21 @@ fn every_command_has_help_with_examples() {
         let run = stub.run(&[command, &["--help"]].concat()).ends(0);
         assert!(run.out.contains("Examples:\n  signoff ") && run.out.contains("--json"), "{run:?}");
     }
+    assert!(stub.run(&["--help"]).ends(0).out.contains("  130  interrupted"));
+}
+
+#[test]
+fn help_does_not_speak_of_options_that_mean_nothing() {
+    let stub = Stub::start();
+    let check = stub.run(&["config", "check", "--help"]).ends(0).out;
+    assert!(check.contains("--json") && !check.contains("--url") && !check.contains("--organization"), "{check}");
+    let local = stub.run(&["local", "--help"]).ends(0).out;
+    assert!(!local.contains("--json") && !local.contains("  --url") && !local.contains("--organization"), "{local}");
+    // They are taken all the same, wherever they stand.
+    std::fs::write(stub.home.join("signoff.toml"), "").unwrap();
+    let all = ["--json", "--url", "https://signoff.example", "--organization", "acme"];
+    stub.run(&[&["config", "check"], &all[..]].concat()).ends(0).json();
+    stub.run(&[&all[..], &["config", "check"]].concat()).ends(0).json();
+    let run = stub.run(&[&["local"], &all[..], &["--config", "missing.toml"]].concat()).ends(1);
+    assert!(run.err.contains("missing.toml"), "{run:?}");
 }

@@ -48,10 +48,7 @@ fn a_refusal_says_what_is_wrong_and_ends_with_1() {
         "errors": [{"pointer": "/stack", "detail": "no gate covers it\u{1b}[2J"}]});
     stub.on("POST /v1/requests", [reply(422, problem)]);
     let run = stub.run(&ASK).ends(1);
-    assert_eq!(
-        run.err,
-        "signoff: Bad input (422): the request can't be taken\n  /stack: no gate covers it\\u{1b}[2J\n"
-    );
+    assert_eq!(run.err, "signoff: Bad input (422)\n  STACK: no gate covers it\\u{1b}[2J\n");
     assert_eq!(run.out, "");
 }
 
@@ -68,6 +65,7 @@ fn what_the_command_line_can_tell_by_itself_ends_with_2_and_asks_nobody() {
         &["request", "acme/web/prod", "update", "--reason", "x", "--commit", "HEAD"],
         &["request", "acme/web/prod", "update", "--reason", "x", "--access-duration", "1w"],
         &["request", "acme/web/prod", "update", "--reason", "x", "--idempotency-key", "a b"],
+        &["cancel", ID],
         &["show", "req_1"],
         &["list", "--state", "lost"],
         &["list", "--url", "http://signoff.example"],

@@ -199,6 +199,15 @@ pub(crate) fn finish(mut command: Command, input: &str) -> Run {
     Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
+/// Runs a command to its end, with nobody to read its standard output.
+pub(crate) fn closed(mut command: Command) -> Run {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    Run { code: output.status.code(), out: String::new(), err: String::from_utf8(output.stderr).unwrap() }
+}
+
 /// A request in this state, as the API shows it.
 pub(crate) fn request(state: &str) -> Value {
     json!({

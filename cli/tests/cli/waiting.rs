@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stub::{ID, Reply, Stub, ended, pending, reply, reply_problem, request};
+use crate::stub::{ID, Reply, Stub, closed, ended, pending, reply, reply_problem, request};
 
 fn path() -> String {
     format!("GET /v1/requests/{ID}")
@@ -38,9 +38,10 @@ fn each_change_is_told_once_with_what_it_waits_for_and_how_to_approve() {
     let found: Vec<usize> = [
         "requested",
         "pending_approval",
+        "approve: signoff approve req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3",
         "credentials/prod asks for approval",
-        "review:  https://app.pulumi.com/acme/esc/credentials/prod?version=cr-1",
-        "approve: pulumi env change-request approve cr-1 --organization acme",
+        "review: https://app.pulumi.com/acme/esc/credentials/prod?version=cr-1",
+        "or: pulumi env change-request approve cr-1 --organization acme",
         "waits for approvals: credentials/prod: 0 of 1",
         "deploying",
         "deployment #12 running https://app.pulumi.com/d/12",
@@ -52,6 +53,40 @@ fn each_change_is_told_once_with_what_it_waits_for_and_how_to_approve() {
     .collect();
     assert!(found.is_sorted(), "{run:?}");
     assert_eq!(run.out.matches("pending_approval").count(), 1, "{run:?}");
+    assert!(!run.out.contains("nothing"), "what waits for nothing says nothing of it: {run:?}");
+}
+
+#[test]
+fn nobody_is_asked_to_approve_what_is_approved() {
+    let stub = Stub::start();
+    let mut approved = pending();
+    approved["state"] = "approved".into();
+    approved["changeRequests"][0]["status"] = "ready".into();
+    approved["blockers"] = json!([{"kind": "stack-busy", "detail": "deployment 7 is running"}]);
+    stub.on(&path(), [approved.clone(), ended("succeeded", "Deployed.")]);
+    let run = stub.run(&["watch", ID]).ends(0);
+    assert!(run.out.contains("stack-busy") && !run.out.contains("approve ") && !run.out.contains("review:"), "{run:?}");
+    // An approval withdrawn is to be given again.
+    stub.on(&path(), [pending(), approved, pending(), ended("succeeded", "Deployed.")]);
+    let run = stub.run(&["watch", ID]).ends(0);
+    assert_eq!((run.out.matches("approve: ").count(), run.out.matches("review: ").count()), (2, 2), "{run:?}");
+}
+
+#[test]
+fn a_closed_output_changes_nothing_about_how_it_ended() {
+    let stub = Stub::start();
+    stub.on("POST /v1/requests", [reply(202, request("requested"))]);
+    let ask = ["request", "acme/web/prod", "update", "--reason", "Ship 2.4", "--wait"];
+    for (command, end, code) in
+        [(&ask[..], "rejected", 3), (&["watch", ID], "failed", 4), (&["watch", ID, "--json"], "error", 1)]
+    {
+        stub.on(&path(), [pending(), ended(end, "So it went.")]);
+        let run = closed(stub.command(command)).ends(code);
+        assert_eq!(run.err, "", "{command:?}");
+    }
+    // What does not wait is done when nobody listens.
+    stub.on(&path(), [pending()]);
+    closed(stub.command(&["show", ID])).ends(0);
 }
 
 #[test]
@@ -90,7 +125,8 @@ fn a_token_that_is_refused_meanwhile_ends_the_waiting() {
         &path(),
         [Reply::from(pending()), reply_problem(401, "Unauthorized", "Pulumi Cloud does not know the token")],
     );
-    assert!(stub.run(&["watch", ID]).ends(1).err.contains("Unauthorized (401)"));
+    let said = "signoff: Pulumi Cloud does not take your token: set PULUMI_ACCESS_TOKEN, or say: pulumi login\n";
+    assert_eq!(stub.run(&["watch", ID]).ends(1).err, said);
 }
 
 #[cfg(unix)]

@@ -15,7 +15,7 @@ use super::Served;
 use super::callers::Callers;
 use super::problem::Problem;
 use super::query::{Parameters, Raw};
-use super::view::escaped;
+use crate::pulumi::encoded;
 
 /// The most bytes on one page.
 const MAX_PAGE: usize = 4_000_000;
@@ -82,7 +82,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             let link = format!(
                 "<{}/v1/audit?organization={}&since={since}&until={until}&cursor={}>; rel=\"next\"",
                 self.api.public_url,
-                escaped(organization.as_str()),
+                encoded(organization.as_str()),
                 write(&place)
             );
             let link = link.parse().map_err(|_| Problem::broken("The link to the next page"))?;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use signoff_core::chain;
 use signoff_core::cloud::Role;
-use signoff_core::event::{Actor, Entry, Event};
+use signoff_core::event::{Actor, Entry, Event, RestsOn};
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, LedgerError, Loaded};
 use signoff_core::names::Reason;
@@ -77,7 +77,11 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let why = reason.as_str().trim_end();
         let stop = if why.ends_with(['.', '!', '?']) { "" } else { "." };
         let message = format!("Cancelled by {login}: {why}{stop} Ask again if it is still wanted.");
-        let event = Event::EndDecided { to: State::Cancelled, outcome: Outcome::new("cancelled", message) };
+        let event = Event::EndDecided {
+            to: State::Cancelled,
+            outcome: Outcome::new("cancelled", message),
+            rests_on: RestsOn::recorded(&loaded.request.status),
+        };
         // Never before the event before it, whatever the machines' clocks say.
         let at = self.api.host.now().max(loaded.request.status.updated_at);
         Entry { id: self.api.host.ulid(), at, actor: Actor::Login(login.clone()), event }

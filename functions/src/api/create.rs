@@ -87,7 +87,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 }
                 let has = if has == Permission::None { "none that Pulumi Cloud shows" } else { has.as_str() };
                 Err(Problem::forbidden(format!(
-                    "{} takes {} permission on {}, and you have {has}; have it granted to you, or somebody ask who has it.",
+                    "{} takes {} permission on {}, and you have {has}; have it granted to you, or ask somebody who has it to request this.",
                     wanted.operation,
                     least.as_str(),
                     wanted.stack

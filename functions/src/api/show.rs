@@ -1,7 +1,8 @@
 //! Single requests, their trails, the gates, and whether all is well.
 
 use axum::Json;
-use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use signoff_core::asking::Permission;
@@ -17,9 +18,29 @@ use super::problem::Problem;
 use super::query::{Parameters, Raw};
 use super::view::{EventsView, GatesView, RequestView};
 
+/// Whether this is a person who followed the link in a change request's description.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accepts_html =
+        headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"));
+    accepts_html && !headers.contains_key(AUTHORIZATION)
+}
+
+/// What a browser is shown, which has no token to show more: the same for every id, whether there is such a request or not.
+fn page(id: RequestId) -> Response {
+    let text = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{id}</title><h1>{id}</h1>\
+         <p>A deployment that was asked for at signoff. To approve it or to close it, go back to its change request at Pulumi Cloud. \
+         To see how it stands, say:</p><pre>signoff show {id}</pre></html>"
+    );
+    (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
+}
+
 impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     /// `GET /v1/requests/{id}`
     pub(super) async fn show(&self, headers: &HeaderMap, id: Id, query: Raw) -> Result<Response, Problem> {
+        if is_browser(headers) {
+            return Ok(page(request_id(id)?));
+        }
         let caller = self.caller(headers).await?;
         let loaded = self.readable(&caller, id, query).await?;
         Ok(Json(self.view(&loaded)).into_response())

@@ -11,6 +11,8 @@ use signoff_core::period::Period;
 use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
 use signoff_core::verdict;
 
+use crate::pulumi::review_url;
+
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,6 +40,8 @@ pub struct RequestView {
     pub access_duration: Period,
     /// Within which time of the apply the environment has to be opened.
     pub grant_expiration: Period,
+    /// How long it may wait for its apply.
+    pub pending_timeout: Period,
     /// Its change requests.
     pub change_requests: Vec<ChangeRequestView>,
     /// What it waits for.
@@ -200,6 +204,7 @@ impl RequestView {
             },
             access_duration: ask.access_duration.clone(),
             grant_expiration: ask.grant_expiration.clone(),
+            pending_timeout: ask.pending_timeout.clone(),
             change_requests: status.change_requests.iter().map(|known| change_request(known, console)).collect(),
             blockers: blockers(status, &loaded.work.note),
             grant: status.grant.clone(),
@@ -239,27 +244,14 @@ impl GatesView {
 }
 
 fn change_request(known: &ChangeRequest, console: &str) -> ChangeRequestView {
-    let EnvironmentName { organization, project, name } = &known.environment;
     ChangeRequestView {
         id: known.id.clone(),
         environment: known.environment.qualified(),
         revision: known.revision,
         status: known.status.clone(),
-        review_url: format!("{console}/{organization}/esc/{project}/{name}?version={}", escaped(&known.id)),
+        review_url: review_url(console, &known.environment, &known.id),
         approvals: known.approvals.clone(),
     }
-}
-
-/// Text as it can stand in a query.
-pub(super) fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut all, b| {
-        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') {
-            all.push(char::from(b));
-        } else {
-            all.push_str(&format!("%{b:02X}"));
-        }
-        all
-    })
 }
 
 /// What is last known of a deployment. The note may be a look behind the end that the state tells.

@@ -55,6 +55,8 @@ pub const NOTE: &str = "note";
 pub const FOR: &str = "for";
 /// `RING`: why (`due`, `ring`).
 pub const CAUSE: &str = "cause";
+/// `RING`: the webhook delivery that rang; absent if none did.
+pub const HOOK: &str = "hook";
 /// `RING`: a fresh ULID each time, since a write that changes nothing makes no stream record.
 pub const RING: &str = "ring";
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use signoff_core::doorbell::{Delivery, Pointers};
 use signoff_core::gate::Gates;
-use signoff_core::ledger::{Cause, LedgerError};
+use signoff_core::ledger::{Cause, LedgerError, ONCE_SKEW};
 use signoff_core::names::{Organization, RequestId};
 use signoff_core::request::Worker;
 use ulid::Ulid;
@@ -52,14 +52,16 @@ pub(super) async fn ring(
 ) -> Result<(), LedgerError> {
     let attributes =
         [(keys::FOR, s(worker.as_str())), (keys::CAUSE, s(cause.as_str())), (keys::RING, s(ulid.to_string()))];
-    db.write(&Write::put(Key::ring(id), attributes)).await.map(|_| ())
+    let hook = cause.delivery().map(|delivery| (keys::HOOK, s(delivery)));
+    db.write(&Write::put(Key::ring(id), attributes.into_iter().chain(hook))).await.map(|_| ())
 }
 
 pub(super) async fn once(db: &Dynamo, what: &str, now: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
     let tidy = until.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
     let write = Write::put(Key::once(what), [(keys::UNTIL, ms(until)), (keys::EXPIRES, seconds(tidy))])
-        .when("attribute_not_exists(#pk) OR #until <= :now")
-        .with(":now", ms(now));
+        .when("attribute_not_exists(#pk) OR #until <= :now OR #until > :far")
+        .with(":now", ms(now))
+        .with(":far", ms(until.saturating_add(ONCE_SKEW).unwrap_or(Timestamp::MAX)));
     Ok(matches!(db.write(&write).await?, Written::Done(_)))
 }
 

@@ -12,10 +12,7 @@ mod requests;
 mod store;
 mod table;
 mod trail;
-mod units;
 mod work;
-
-use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
@@ -32,20 +29,18 @@ use ulid::Ulid;
 
 pub use marks::delivery;
 pub use table::create_table;
-pub use units::Units;
 
-/// The ledger in a DynamoDB table. Clones share the client and the count of write units.
+/// The ledger in a DynamoDB table. Clones share the client.
 #[derive(Debug, Clone)]
 pub struct Dynamo {
     client: Client,
     table: String,
-    units: units::Counter,
 }
 
 impl Dynamo {
     /// The ledger in this table.
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table, units: units::Counter::default() }
+        Self { client, table }
     }
 
     /// Writes the gates down; from then on they hold.
@@ -63,11 +58,6 @@ impl Dynamo {
     /// [`LedgerError::Unavailable`] if the store does not answer, [`LedgerError::Broken`] for work that can't be read.
     pub async fn void_leases(&self, now: Timestamp, settle: SignedDuration) -> Result<(), LedgerError> {
         work::void_leases(self, now, settle).await
-    }
-
-    /// What writing cost since this ledger (or the one that it is a clone of) was made, by kind of write; see [`Units`].
-    pub fn write_units(&self) -> BTreeMap<String, Units> {
-        self.units.read()
     }
 }
 

@@ -164,12 +164,20 @@ pub(super) async fn record(
 }
 
 pub(super) async fn record_cancel(db: &Dynamo, step: &Step, wake: Worker) -> Result<(), LedgerError> {
-    let writes = [next_state(step, Some(wake))?, event(step)?, work::forbid_intents(step.request.ask.id)];
-    match db.transact(&writes).await? {
-        Transacted::Done => Ok(()),
-        Transacted::Refused(_) => unless_ours(db, step).await,
-        Transacted::Contended => Err(LedgerError::Conflict),
+    // Where nothing is applied, nothing will be: the turn is the next one's.
+    let change = if step.request.status.is_any_applied() { LineChange::Keep } else { LineChange::ReleaseTurn };
+    for _ in 0..ATTEMPTS {
+        let mut writes = vec![next_state(step, Some(wake))?, event(step)?, work::forbid_intents(step.request.ask.id)];
+        let fixed = writes.len();
+        writes.extend(line::change(db, &step.request.ask, change).await?);
+        match db.transact(&writes).await? {
+            Transacted::Done => return Ok(()),
+            Transacted::Refused(refused) if refused.iter().take(fixed).all(|refused| !refused) => {}
+            Transacted::Refused(_) => return unless_ours(db, step).await,
+            Transacted::Contended => return Err(LedgerError::Conflict),
+        }
     }
+    Err(LedgerError::Conflict)
 }
 
 /// After a refusal: a success if the step is recorded already (an answer got lost), else a conflict.

@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update,
+    AttributeValue, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
+use serde_json::json;
 use signoff_core::ledger::LedgerError;
 
 use super::Dynamo;
@@ -117,11 +117,6 @@ impl Write {
         }
         .build())
     }
-
-    /// The kind of item, for counting.
-    fn label(&self) -> &str {
-        self.key.sk.split('#').next().unwrap_or_default()
-    }
 }
 
 /// A question to the table or one of its indexes.
@@ -157,9 +152,12 @@ impl Dynamo {
 
     /// `None`: the item is in somebody's transaction.
     async fn try_to_write(&self, write: &Write) -> Result<Option<Written>, LedgerError> {
-        let label = || write.label().to_owned();
+        let done = |item| {
+            told("write", &[write], true);
+            Ok(Some(Written::Done(item)))
+        };
         let refused = |item| {
-            self.units.refused(label(), 1.0);
+            told("write", &[write], false);
             Ok(Some(Written::Refused(item)))
         };
         let request = match &write.kind {
@@ -170,14 +168,10 @@ impl Dynamo {
                     .set_expression_attribute_names(write.names())
                     .set_expression_attribute_values(write.values())
                     .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .send()
                     .await;
                 return match sent {
-                    Ok(done) => {
-                        self.units.done(label(), done.consumed_capacity());
-                        Ok(Some(Written::Done(item.clone())))
-                    }
+                    Ok(_) => done(item.clone()),
                     Err(error) => match error.as_service_error() {
                         Some(PutItemError::ConditionalCheckFailedException(why)) => refused(why.item().cloned()),
                         Some(PutItemError::TransactionConflictException(_)) => Ok(None),
@@ -195,14 +189,10 @@ impl Dynamo {
             .set_expression_attribute_values(write.values())
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match sent {
-            Ok(done) => {
-                self.units.done(label(), done.consumed_capacity());
-                Ok(Some(Written::Done(done.attributes.unwrap_or_default())))
-            }
+            Ok(answer) => done(answer.attributes.unwrap_or_default()),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(why)) => refused(why.item().cloned()),
                 Some(UpdateItemError::TransactionConflictException(_)) => Ok(None),
@@ -227,17 +217,11 @@ impl Dynamo {
 
     async fn try_to_transact(&self, writes: &[Write]) -> Result<Transacted, LedgerError> {
         let items: Result<Vec<_>, _> = writes.iter().map(|write| write.in_transaction(&self.table)).collect();
-        let label = || writes.iter().map(Write::label).collect::<Vec<_>>().join("+");
-        let sent = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(items.map_err(unbuilt)?))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let error = match sent {
-            Ok(done) => {
-                self.units.done(label(), done.consumed_capacity());
+        let all: Vec<&Write> = writes.iter().collect();
+        let request = self.client.transact_write_items().set_transact_items(Some(items.map_err(unbuilt)?));
+        let error = match request.send().await {
+            Ok(_) => {
+                told("transaction", &all, true);
                 return Ok(Transacted::Done);
             }
             Err(error) => error,
@@ -247,7 +231,7 @@ impl Dynamo {
         };
         let codes: Vec<&str> =
             why.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
-        self.units.refused(label(), writes.iter().map(|_| 2.0).sum());
+        told("transaction", &all, false);
         if codes.contains(&"ConditionalCheckFailed") {
             return Ok(Transacted::Refused(codes.iter().map(|code| *code == "ConditionalCheckFailed").collect()));
         }
@@ -322,6 +306,15 @@ impl Dynamo {
                 return Ok(found);
             }
         }
+    }
+}
+
+/// Says in the log which items were written, or were to be, at the target `signoff::writes`: with the stream's records, which have the items as they were
+/// before and after, that is all that it takes to count what writing costs.
+fn told(what: &str, writes: &[&Write], done: bool) {
+    if tracing::enabled!(target: "signoff::writes", tracing::Level::TRACE) {
+        let keys: Vec<_> = writes.iter().map(|write| [&write.key.pk, &write.key.sk]).collect();
+        tracing::trace!(target: "signoff::writes", "{}", json!({"what": what, "keys": keys, "done": done}));
     }
 }
 

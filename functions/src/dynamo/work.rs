@@ -47,9 +47,9 @@ pub(super) async fn begin(
     cause: Cause,
 ) -> Result<Begin, LedgerError> {
     for _ in 0..ATTEMPTS {
-        let rings = match cause {
+        let rings = match &cause {
             Cause::Due => None,
-            Cause::Ring => {
+            Cause::Ring(_) => {
                 let Some(found) = db.get(&Key::work(id)).await? else { return Ok(Begin::Gone) };
                 let Some(rings) = Rings::after_one_more(&found, now)? else { return Ok(Begin::Quiet) };
                 Some(rings)
@@ -115,7 +115,7 @@ impl Rings {
         let count: u32 = item::maybe_number(found, keys::RINGS)?.unwrap_or(0);
         let window = SignedDuration::from_secs(RING_WINDOW_SECONDS);
         Ok(match since {
-            Some(since) if now.duration_since(since) < window => {
+            Some(since) if now.duration_since(since).abs() < window => {
                 (count < MAX_RINGS).then(|| Self { since, count: count.saturating_add(1) })
             }
             _ => Some(Self { since: now, count: 1 }),
@@ -246,6 +246,10 @@ pub(super) async fn void_leases(db: &Dynamo, now: Timestamp, settle: SignedDurat
         }
         if let Some(opening) = &mut work.note.opening {
             opening.settles_at = settles_at;
+        }
+        // A time to wait for that another process noted may be by a clock that was wrong.
+        if work.note.opening.is_some() || work.note.retry_at.is_some() {
+            work.note.retry_at = None;
             expression.push_str(", #note = :note");
             values.push((":note", json(&work.note)?));
         }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use signoff_core::cloud::CloudError;
 use signoff_core::names::{EnvironmentName, StackName};
 
+use super::carrier::{Carrier, Letter};
 use super::message::error_of;
 use crate::secrets::Secret;
 
@@ -53,38 +54,63 @@ pub struct PulumiClient {
 
 #[derive(Debug)]
 struct Inner {
-    http: Client,
+    wire: Wire,
     base: String,
     console: String,
     options: ClientOptions,
     calls: Mutex<Calls>,
 }
 
+/// What a call goes over.
+#[derive(Debug)]
+enum Wire {
+    Http(Client),
+    Carried(Arc<dyn Carrier>),
+}
+
 impl PulumiClient {
+    /// A client whose calls this carries, instead of the network; links lead to `https://app.pulumi.com`.
+    pub fn carried(carrier: Arc<dyn Carrier>) -> Self {
+        let (base, console) = ("https://api.pulumi.com".to_owned(), "https://app.pulumi.com".to_owned());
+        let (wire, options) = (Wire::Carried(carrier), ClientOptions::default());
+        Self { inner: Arc::new(Inner { wire, base, console, options, calls: Mutex::default() }) }
+    }
+
     /// A client of the Pulumi Cloud at this address (`https://api.pulumi.com`). Nothing is sent yet.
     ///
     /// # Errors
-    /// If the address is not one of http or https without user, query and fragment.
+    /// If the address is not one of https, or of http on this very machine, without user, query and fragment.
     pub fn new(base_url: &str, options: ClientOptions) -> Result<Self, BadBase> {
         let bad = || BadBase(format!("Pulumi Cloud's address is like https://api.pulumi.com, not {base_url:?}"));
         let url = Url::parse(base_url).map_err(|_| bad())?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
         let host = url.host_str().filter(|_| plain && url.fragment().is_none()).ok_or_else(bad)?.to_owned();
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad());
+        let here =
+            host.parse::<std::net::IpAddr>().map_or(host == "localhost" || host == "[::1]", |ip| ip.is_loopback());
+        match url.scheme() {
+            "https" => {}
+            "http" if here => {}
+            "http" => {
+                let why = format!(
+                    "Pulumi Cloud's address {base_url:?} has to be https, or http on this machine: tokens are sent there"
+                );
+                return Err(BadBase(why));
+            }
+            _ => return Err(bad()),
         }
         let mut builder = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(options.connect_timeout)
             .timeout(options.timeout)
             .referer(false);
-        if matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]") {
+        if here {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|_| BadBase("no HTTP client can be made on this machine".to_owned()))?;
         let base = url.as_str().trim_end_matches('/').to_owned();
         let console = console_of(&url);
-        Ok(Self { inner: Arc::new(Inner { http, base, console, options, calls: Mutex::default() }) })
+        let wire = Wire::Http(http);
+        Ok(Self { inner: Arc::new(Inner { wire, base, console, options, calls: Mutex::default() }) })
     }
 
     /// The calls that were made so far.
@@ -97,12 +123,6 @@ impl PulumiClient {
         &self.inner.console
     }
 
-    /// The page on which a reviewer sees a change request.
-    pub fn review_url(&self, environment: &EnvironmentName, change_request: &str) -> String {
-        let (organization, id) = (&environment.organization, encoded(change_request));
-        format!("{}/{organization}/esc/{}/{}?version={id}", self.inner.console, environment.project, environment.name)
-    }
-
     /// A deployment's page in the console.
     pub fn deployment_url(&self, stack: &StackName, version: i64) -> String {
         format!("{}/{stack}/deployments/{version}", self.inner.console)
@@ -110,14 +130,27 @@ impl PulumiClient {
 
     /// Makes a call, and gives the body of an answer that says that it was done.
     pub(super) async fn send(&self, call: &Call<'_>, token: &Secret) -> Result<Vec<u8>, CloudError> {
+        #[expect(clippy::disallowed_methods, reason = "how long a call took, for the log alone")]
+        let started = std::time::Instant::now();
+        let (status, result) = match &self.inner.wire {
+            Wire::Http(http) => self.over_http(http, call, token).await?,
+            Wire::Carried(carrier) => self.over_carrier(&**carrier, call, token).await?,
+        };
+        let (method, shape, millis) = (call.method_name(), call.shape, started.elapsed().as_millis());
+        tracing::debug!(method, shape, status, millis, "called Pulumi Cloud");
+        let mut calls = self.inner.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        *calls.entry((method, shape, status)).or_default() += 1;
+        result
+    }
+
+    /// The status of the answer (0: none came) and what it says. An error: nothing was sent.
+    async fn over_http(&self, http: &Client, call: &Call<'_>, token: &Secret) -> Result<Outcome, CloudError> {
         let url = format!("{}{}", self.inner.base, call.target()?);
         let url = Url::parse(&url).map_err(|_| unsendable())?;
         let mut authorization = HeaderValue::from_str(&format!("token {}", token.expose()))
             .map_err(|_| CloudError::Unauthorized("the token has characters that no token has".to_owned()))?;
         authorization.set_sensitive(true);
-        let mut request = self
-            .inner
-            .http
+        let mut request = http
             .request(call.method.clone(), url)
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, MEDIA_TYPE)
@@ -125,17 +158,31 @@ impl PulumiClient {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        #[expect(clippy::disallowed_methods, reason = "how long a call took, for the log alone")]
-        let started = std::time::Instant::now();
-        let (status, result) = match request.send().await {
+        Ok(match request.send().await {
             Ok(answer) => (answer.status().as_u16(), self.read(answer, token).await),
             Err(error) => (0, Err(CloudError::Unclear(trouble(&error).to_owned()))),
+        })
+    }
+
+    /// The same, without a network.
+    async fn over_carrier(
+        &self,
+        carrier: &dyn Carrier,
+        call: &Call<'_>,
+        token: &Secret,
+    ) -> Result<Outcome, CloudError> {
+        let (method, target) = (call.method_name(), call.target()?);
+        let letter = Letter { method, target, token: token.clone(), body: call.body.clone() };
+        let Some(answer) = carrier.carry(letter).await else {
+            return Ok((0, Err(CloudError::Unclear("no answer in time".to_owned()))));
         };
-        let (method, shape, millis) = (call.method_name(), call.shape, started.elapsed().as_millis());
-        tracing::debug!(method, shape, status, millis, "called Pulumi Cloud");
-        let mut calls = self.inner.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        *calls.entry((method, shape, status)).or_default() += 1;
-        result
+        let most = self.inner.options.max_body;
+        let body = match answer.body {
+            body if body.len() > most => Err(too_large(most)),
+            body => Ok(body),
+        };
+        let text = body.as_deref().unwrap_or_default();
+        Ok((answer.status, error_of(answer.status, &answer.headers, text, token).map_or(body, Err)))
     }
 
     async fn read(&self, answer: Response, token: &Secret) -> Result<Vec<u8>, CloudError> {
@@ -150,12 +197,19 @@ impl PulumiClient {
     }
 }
 
+/// An answer's status, and what it says.
+type Outcome = (u16, Result<Vec<u8>, CloudError>);
+
+fn too_large(most: usize) -> CloudError {
+    CloudError::Unclear(format!("an answer of more than {most} bytes"))
+}
+
 async fn bounded_body(mut answer: Response, most: usize) -> Result<Vec<u8>, CloudError> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
             Ok(Some(chunk)) if chunk.len() > most - body.len() => {
-                return Err(CloudError::Unclear(format!("an answer of more than {most} bytes")));
+                return Err(too_large(most));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
@@ -190,8 +244,14 @@ fn console_of(base: &Url) -> String {
     console.as_str().trim_end_matches('/').to_owned()
 }
 
+/// The page in the console on which a reviewer sees a change request. The address is that of the answer to `open/request`.
+pub(crate) fn review_url(console: &str, environment: &EnvironmentName, change_request: &str) -> String {
+    let EnvironmentName { organization, project, name } = environment;
+    format!("{console}/{organization}/esc/{project}/{name}?version={}", encoded(change_request))
+}
+
 /// Percent-encodes everything but letters, digits, `-`, `_`, `.` and `~`.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -2,6 +2,7 @@
 //! signoff's own principals, and whoever asks signoff with a token of their own.
 
 mod caller;
+mod carrier;
 mod client;
 mod message;
 mod principal;
@@ -9,5 +10,8 @@ mod wire;
 mod wire_deployment;
 
 pub use caller::CallerClient;
+pub use carrier::{Carried, Carrier, Letter};
 pub use client::{BadBase, Calls, ClientOptions, PulumiClient};
 pub use principal::PrincipalClient;
+
+pub(crate) use client::{encoded, review_url};

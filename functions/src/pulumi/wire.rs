@@ -54,6 +54,10 @@ struct Membership {
 struct TokenInfo {
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    organization: Option<String>,
+    #[serde(default)]
+    team: Option<String>,
 }
 
 impl User {
@@ -66,7 +70,11 @@ impl User {
             login: self.github_login.parse().ok()?,
             organizations: organizations.collect(),
             name: self.name.unwrap_or_default(),
-            machine: self.token_info.map(|token| Machine { name: token.name.unwrap_or_default() }),
+            machine: self.token_info.map(|token| Machine {
+                name: token.name.unwrap_or_default(),
+                organization: token.organization.unwrap_or_default(),
+                team: token.team.unwrap_or_default(),
+            }),
         })
     }
 }

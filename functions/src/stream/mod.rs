@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use signoff_core::cloud::PulumiCloud;
-use signoff_core::doorbell::Pointers;
+use signoff_core::doorbell::Delivery;
 use signoff_core::host::Host;
 use signoff_core::ledger::{Cause, Ledger, LedgerError};
 use signoff_core::look::Gatekeeper;
@@ -26,7 +26,7 @@ enum Bell {
     /// To look at a request.
     Look(RequestId, Cause),
     /// To find out whom a webhook concerns.
-    Answer(Pointers),
+    Answer(Delivery),
 }
 
 /// Works on a batch, all its records at once, and says which of them have to come again.
@@ -62,6 +62,21 @@ where
     response
 }
 
+/// Works on one record, outside of a batch: for a simulation that hands records over one by one.
+///
+/// # Errors
+/// As a look or an answer: if the ledger could not be read or written.
+pub async fn work_on<L: Ledger, P: PulumiCloud, H: Host>(
+    keeper: &Gatekeeper<L, P, H>,
+    worker: Worker,
+    record: &EventRecord,
+) -> Result<(), LedgerError> {
+    match bell(worker, record) {
+        Some(bell) => ring(keeper, worker, bell).await,
+        None => Ok(()),
+    }
+}
+
 async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
     keeper: &Gatekeeper<L, P, H>,
     worker: Worker,
@@ -69,7 +84,7 @@ async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
 ) -> Result<(), LedgerError> {
     match bell {
         Bell::Look(id, cause) => keeper.look(worker, id, cause).await,
-        Bell::Answer(pointers) => keeper.answer(&pointers).await,
+        Bell::Answer(delivery) => keeper.answer(&delivery).await,
     }
 }
 
@@ -80,11 +95,14 @@ fn bell(worker: Worker, record: &EventRecord) -> Option<Bell> {
     if worker == Worker::Apply
         && let Some(delivery) = text(keys::DELIVERY)
     {
-        return crate::dynamo::delivery(delivery).map(|delivery| Bell::Answer(delivery.pointers));
+        return crate::dynamo::delivery(delivery).map(Bell::Answer);
     }
     let id = keys::request_of(text(keys::PK)?)?;
     if text(keys::FOR) == Some(worker.as_str()) {
-        let cause = if text(keys::CAUSE) == Some(Cause::Due.as_str()) { Cause::Due } else { Cause::Ring };
+        let cause = match text(keys::HOOK) {
+            Some(delivery) => Cause::Ring(delivery.to_owned()),
+            None => Cause::Due,
+        };
         return Some(Bell::Look(id, cause));
     }
     (text(keys::WAKE) == Some(worker.as_str())).then_some(Bell::Look(id, Cause::Due))

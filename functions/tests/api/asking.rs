@@ -36,7 +36,7 @@ async fn a_request_is_recorded_and_shown_as_the_contract_says() {
             "commit": "abcdef0123456789abcdef0123456789abcdef01", "reason": "Ship 2.4",
             "requester": {"login": "alice", "name": "ALICE"},
             "gate": {"environment": "acme/credentials/prod", "principal": "default", "selfApproval": false},
-            "accessDuration": "1h", "grantExpiration": "1h",
+            "accessDuration": "1h", "grantExpiration": "1h", "pendingTimeout": "30m",
             "audit": {"sequence": 1, "head": shown["audit"]["head"]},
             "changeRequests": [], "blockers": [], "grant": null, "deployment": null,
             "createdAt": "2026-11-23T12:00:00Z", "updatedAt": "2026-11-23T12:00:00Z", "expiresAt": "2026-11-23T12:30:00Z",

@@ -1,7 +1,7 @@
 //! `GET /v1/audit`.
 
 use serde_json::Value;
-use signoff_core::event::Event;
+use signoff_core::event::{Event, RestsOn};
 use signoff_core::host::Host;
 use signoff_core::request::{Outcome, State};
 
@@ -75,7 +75,7 @@ async fn large_exports_come_in_pages() {
         let shown = world.ask("admin", want(&format!("acme/s{n}/prod"))).await.ok(202);
         let id = shown["id"].as_str().unwrap().parse().unwrap();
         let outcome = Outcome::new("expired", message.clone());
-        world.record(id, Event::EndDecided { to: State::Expired, outcome }).await;
+        world.record(id, Event::EndDecided { to: State::Expired, outcome, rests_on: RestsOn::default() }).await;
         world.host.forward(1);
     }
     let (events, pages) = export(&world, "").await;

@@ -1,7 +1,7 @@
 //! `POST /v1/requests/{id}/cancel`.
 
 use serde_json::json;
-use signoff_core::event::Event;
+use signoff_core::event::{Event, RestsOn};
 use signoff_core::host::Host;
 use signoff_core::ledger::{Begin, Cause, Intent, Ledger};
 use signoff_core::request::{Outcome, State};
@@ -51,9 +51,11 @@ async fn what_is_over_or_ends_otherwise_is_409() {
     let world = World::new().await;
     let id = world.asked().await;
     let outcome = Outcome::new("expired", "Too late.");
-    world.record(id, Event::EndDecided { to: State::Expired, outcome: outcome.clone() }).await;
+    world
+        .record(id, Event::EndDecided { to: State::Expired, outcome: outcome.clone(), rests_on: RestsOn::default() })
+        .await;
     world.cancel("alice", id).await.problem(409);
-    world.record(id, Event::Expired { outcome }).await;
+    world.record(id, Event::Expired { outcome, rests_on: RestsOn::default() }).await;
     world.cancel("alice", id).await.problem(409);
 }
 

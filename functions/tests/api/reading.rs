@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use signoff_core::asking::Permission;
-use signoff_core::event::{Event, Opened, Seen};
+use signoff_core::event::{Event, Opened, RestsOn, Seen};
 use signoff_core::ledger::{Begin, Cause, Ledger};
 use signoff_core::request::{Approvals, ChangeRequestStatus, Deployment, Grant, Outcome};
 use signoff_functions::api::RequestView;
@@ -41,7 +41,9 @@ async fn a_request_is_shown_in_every_stage_of_its_life() {
     };
     let opened = Opened { id: "cr-1".to_owned(), environment: "acme/credentials/prod".parse().unwrap(), revision: 3 };
     let principal = "signoff-bot".parse().unwrap();
-    world.record(id, Event::Opened { principal, settings: "s".to_owned(), change_requests: vec![opened] }).await;
+    world
+        .record(id, Event::Opened { principal, machine: None, settings: "s".to_owned(), change_requests: vec![opened] })
+        .await;
     let pending = seen(ChangeRequestStatus::Pending, &["alice", "bob"], &["bob"]);
     world.record(id, Event::Submitted { change_requests: vec![pending] }).await;
     let shown = show().await;
@@ -54,7 +56,7 @@ async fn a_request_is_shown_in_every_stage_of_its_life() {
             "approvals": [{"ruleset": "prod-signoff", "required": 2, "approvers": ["alice", "bob"], "counted": ["bob"]}]
         }])
     );
-    let blocker = json!([{"kind": "self-approval", "detail": "credentials/prod: 1 of 2 approvals that count"}]);
+    let blocker = json!([{"kind": "self-approval", "detail": "credentials/prod: 1 of 2 approvals that count: alice approved, but whoever asks for a deployment or carries it out does not count; somebody else has to approve"}]);
     assert_eq!(shown["blockers"], blocker);
     let ready = seen(ChangeRequestStatus::Ready, &["carol", "bob"], &["carol", "bob"]);
     world.record(id, Event::Approved { change_requests: vec![ready.clone()] }).await;
@@ -66,11 +68,13 @@ async fn a_request_is_shown_in_every_stage_of_its_life() {
         json!({"appliedAt": "2026-11-23T12:00:00Z", "expiresAt": "2026-11-23T13:00:00Z"})
     );
     let deployment = Deployment { id: "d-1".to_owned(), version: 7, url: "https://app.pulumi.com/d".to_owned() };
-    world.record(id, Event::Deploying { deployment }).await;
+    world.record(id, Event::Deploying { deployment, status: None }).await;
     let shown = show().await;
     let deployment = json!({"id": "d-1", "version": 7, "status": "not-started", "url": "https://app.pulumi.com/d"});
     assert_eq!((&shown["state"], &shown["deployment"]), (&json!("deploying"), &deployment));
-    world.record(id, Event::Succeeded { outcome: Outcome::new("succeeded", "Done.") }).await;
+    world
+        .record(id, Event::Succeeded { outcome: Outcome::new("succeeded", "Done."), rests_on: RestsOn::default() })
+        .await;
     let shown = show().await;
     assert_eq!(shown["deployment"]["status"], "succeeded");
     assert_eq!(shown["outcome"], json!({"code": "succeeded", "message": "Done."}));
@@ -148,7 +152,9 @@ async fn lists_are_newest_first_filtered_and_in_pages() {
     }
     world.ask("stranger", want("globex/web/prod")).await.ok(202);
     let over = all[3].parse().unwrap();
-    world.record(over, Event::Cancelled { outcome: Outcome::new("cancelled", "No.") }).await;
+    world
+        .record(over, Event::Cancelled { outcome: Outcome::new("cancelled", "No."), rests_on: RestsOn::default() })
+        .await;
     let list = async |query: &str| world.get("bob", &format!("/v1/requests{query}")).await.ok(200);
     let whole = list("").await;
     assert_eq!((ids(&whole), &whole["cursor"]), (all.clone(), &Value::Null));
@@ -233,4 +239,26 @@ async fn everything_else_is_a_problem_too() {
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
+}
+
+#[tokio::test]
+async fn a_browser_without_a_token_is_told_where_to_look_and_nothing_more() {
+    let world = World::new().await;
+    let id = world.asked().await;
+    let follow =
+        |path: String| world.send(Request::get(path).header("accept", "text/html,*/*").body(Body::empty()).unwrap());
+    let page = follow(format!("/v1/requests/{id}")).await;
+    assert_eq!(
+        (page.status.as_u16(), &page.headers["content-type"]),
+        (401, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    let text = String::from_utf8(page.bytes.to_vec()).unwrap();
+    assert!(text.contains(&format!("signoff show {id}")) && !text.contains("acme"), "{text}");
+    let nobody = follow("/v1/requests/req_01M844DZG0000000000000000Z".to_owned()).await;
+    assert_eq!(nobody.status, page.status, "it does not tell whether there is one");
+    let rubbish = follow("/v1/requests/req_script".to_owned()).await;
+    assert_eq!(
+        (rubbish.status.as_u16(), &rubbish.headers["content-type"]),
+        (404, &"application/problem+json".parse().unwrap())
+    );
 }

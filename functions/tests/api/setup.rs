@@ -94,7 +94,11 @@ impl Fakes {
         let identity = Identity {
             login: login.parse().unwrap(),
             name: login.to_uppercase(),
-            machine: machine.map(|name| Machine { name: name.to_owned() }),
+            machine: machine.map(|name| Machine {
+                name: name.to_owned(),
+                organization: "acme".to_owned(),
+                team: String::new(),
+            }),
             organizations: organizations.iter().map(|(name, role)| (name.parse().unwrap(), *role)).collect(),
         };
         self.people.lock().unwrap().insert(token.to_owned(), identity);

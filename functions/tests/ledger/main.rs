@@ -50,7 +50,6 @@ mod embedded {
             what_is_due_is_found_oldest_first_and_claimed_once
             a_request_that_is_over_is_neither_due_nor_open
             void_leases_let_what_was_intended_settle
-            bookkeeping_costs_one_unit_and_a_step_what_its_items_weigh
         }
         line {
             requests_stand_in_the_order_of_asking_and_leave

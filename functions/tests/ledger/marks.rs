@@ -16,6 +16,8 @@ pub(crate) async fn something_is_done_once_until_its_time(place: &impl Place) {
     assert_eq!(ledger.once("sweep", at(0), at(10)).await, Ok(true));
     assert_eq!(ledger.once("sweep", at(9), at(19)).await, Ok(false));
     assert_eq!(ledger.once("another thing # é", at(9), at(19)).await, Ok(true));
+    assert_eq!(ledger.once("by a clock that is ahead", at(100_000), at(100_010)).await, Ok(true));
+    assert_eq!(ledger.once("by a clock that is ahead", at(0), at(10)).await, Ok(true), "that would be for ever");
     let (a, b) = tokio::join!(ledger.once("sweep", at(10), at(20)), ledger.once("sweep", at(10), at(20)));
     assert!(a.unwrap() ^ b.unwrap(), "one of two");
 }
@@ -53,7 +55,7 @@ pub(crate) async fn change_requests_lead_to_their_requests(place: &impl Place) {
     assert_eq!(ledger.pointed(&other, "cr-1").await, Ok(None));
     assert_eq!(ledger.pointed(&acme, "cr-2").await, Ok(None));
     ledger.ring(id, Worker::Deploy, Cause::Due, ulid()).await.unwrap();
-    ledger.ring(id, Worker::Apply, Cause::Ring, ulid()).await.unwrap();
+    ledger.ring(id, Worker::Apply, Cause::Ring("delivery-1".to_owned()), ulid()).await.unwrap();
     assert_eq!(ledger.load(id).await, Ok(None), "a bell makes no request");
 }
 

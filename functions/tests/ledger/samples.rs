@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain::{Step, seal};
-use signoff_core::event::{Actor, Entry, Event, Opened, Seen};
+use signoff_core::event::{Actor, Entry, Event, Opened, RestsOn, Seen};
 use signoff_core::ledger::{InLine, Ledger, LineChange, NewRequest};
 use signoff_core::names::{Operation, RequestId};
 use signoff_core::request::{Approvals, Ask, ChangeRequestStatus, Outcome, Request, Requester, State, Terms};
@@ -85,7 +85,12 @@ pub(crate) async fn recorded(ledger: &Dynamo, before: &Request, event: Event, li
 pub(crate) fn opened() -> Event {
     let environment = "acme/credentials/prod".parse().unwrap();
     let change_requests = vec![Opened { id: "6f0d2b0e-cr".to_owned(), environment, revision: 3 }];
-    Event::Opened { principal: "signoff-bot".parse().unwrap(), settings: "f".repeat(64), change_requests }
+    Event::Opened {
+        principal: "signoff-bot".parse().unwrap(),
+        machine: None,
+        settings: "f".repeat(64),
+        change_requests,
+    }
 }
 
 /// It was submitted.
@@ -104,12 +109,12 @@ pub(crate) fn submitted() -> Event {
 
 /// Somebody takes the request back.
 pub(crate) fn taken_back() -> Event {
-    Event::EndDecided { to: State::Cancelled, outcome: outcome() }
+    Event::EndDecided { to: State::Cancelled, outcome: outcome(), rests_on: RestsOn::default() }
 }
 
 /// It is over.
 pub(crate) fn cancelled() -> Event {
-    Event::Cancelled { outcome: outcome() }
+    Event::Cancelled { outcome: outcome(), rests_on: RestsOn::default() }
 }
 
 fn outcome() -> Outcome {

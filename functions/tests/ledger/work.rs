@@ -10,7 +10,7 @@ use signoff_core::request::Worker;
 use signoff_functions::dynamo::Dynamo;
 
 use crate::place::Place;
-use crate::samples::{STACK, at, cancelled, created, id, opened, recorded, step, submitted, taken_back, ulid};
+use crate::samples::{STACK, at, cancelled, created, id, recorded, step, taken_back, ulid};
 
 /// A lease from this second on, for a minute.
 async fn begun(ledger: &Dynamo, id: RequestId, from: i64) -> (Loaded, Lease) {
@@ -26,7 +26,7 @@ pub(crate) async fn a_lease_is_held_by_one(place: &impl Place) {
     let id = request.ask.id;
     let (loaded, lease) = begun(&ledger, id, 0).await;
     assert_eq!((loaded.request, lease.until), (request, at(60)));
-    for cause in [Cause::Due, Cause::Ring, Cause::Due] {
+    for cause in [Cause::Due, Cause::Ring("delivery-1".to_owned()), Cause::Due] {
         assert_eq!(ledger.begin(id, ulid(), at(1), at(61), cause).await, Ok(Begin::Busy));
     }
     let again = ledger.begin(id, lease.holder, at(1), at(60), Cause::Due).await.unwrap();
@@ -40,7 +40,7 @@ pub(crate) async fn a_lease_is_held_by_one(place: &impl Place) {
     assert_eq!(ledger.finish(&lease, &work).await, Ok(Finish::Released));
     begun(&ledger, id, 3).await;
 
-    for cause in [Cause::Due, Cause::Ring] {
+    for cause in [Cause::Due, Cause::Ring("delivery-1".to_owned())] {
         assert_eq!(ledger.begin(crate::samples::id(), ulid(), at(1), at(61), cause).await, Ok(Begin::Gone));
     }
 }
@@ -66,7 +66,9 @@ pub(crate) async fn rings_are_bounded_within_their_window(place: &impl Place) {
     let id = created(&ledger, STACK).await.ask.id;
     let ring = |seconds| {
         let ledger = ledger.clone();
-        async move { ledger.begin(id, ulid(), at(seconds), at(seconds + 60), Cause::Ring).await.unwrap() }
+        async move {
+            ledger.begin(id, ulid(), at(seconds), at(seconds + 60), Cause::Ring("delivery-1".to_owned())).await.unwrap()
+        }
     };
     let Begin::Held(loaded, lease) = ring(0).await else { panic!("nobody has it") };
     assert_eq!(ring(1).await, Begin::Busy, "counts, since it makes its holder look");
@@ -198,32 +200,4 @@ pub(crate) async fn void_leases_let_what_was_intended_settle(place: &impl Place)
     let work = begun(&ledger, died, 5).await.0.work;
     let settles = Some(Intent { settles_at: at(15), ..intent });
     assert_eq!((work.intent, work.note.opening, work.note.failures), (settles.clone(), settles, 1));
-}
-
-pub(crate) async fn bookkeeping_costs_one_unit_and_a_step_what_its_items_weigh(place: &impl Place) {
-    let ledger = place.ledger();
-    let request = created(&ledger, STACK).await;
-    let units = |ledger: &Dynamo, kind: &str| ledger.write_units().get(kind).copied().unwrap_or_default();
-    let creation = units(&ledger, "STATE+EVT+WORK+LINE");
-    // Four items of a transaction at two units each, one more for the event's second kilobyte at most, and three index entries.
-    assert!(creation.writes == 1 && (11.0..=13.0).contains(&creation.units), "{creation:?}");
-
-    let ledger = place.ledger();
-    let (loaded, lease) = begun(&ledger, request.ask.id, 0).await;
-    ledger.note(&lease, &Note { version: 1, ..Note::default() }).await.unwrap();
-    ledger.finish(&lease, &loaded.work).await.unwrap();
-    let work = units(&ledger, "WORK");
-    assert_eq!((work.writes, work.units), (3, 3.0), "the index is not written when the due time stays");
-    let (loaded, lease) = begun(&ledger, request.ask.id, 0).await;
-    ledger.finish(&lease, &Work { due: Some(at(90)), ..loaded.work }).await.unwrap();
-    assert_eq!(units(&ledger, "WORK").units, 7.0, "its entry moves: one is deleted, one written");
-
-    let request = recorded(&ledger, &request, opened(), LineChange::Keep).await;
-    recorded(&ledger, &request, submitted(), LineChange::Keep).await;
-    let steps = units(&ledger, "STATE+EVT");
-    assert_eq!(
-        (steps.writes, steps.units),
-        (2, 10.0),
-        "each a state and an event of 1 KB at two units, and the event's index entry"
-    );
 }

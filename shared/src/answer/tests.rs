@@ -1,5 +1,6 @@
 use super::*;
 use crate::cloud::DeploymentStatus;
+use crate::host::Host;
 use crate::names::EnvironmentName;
 use crate::request::State;
 use crate::testing::world::{World, block_on};
@@ -21,8 +22,15 @@ fn to_environment(name: &str) -> Pointers {
 fn answer(world: &World, pointers: &Pointers) -> (usize, Vec<(RequestId, Worker)>) {
     world.book.inside().bells.clear();
     let before = world.cloud.inside().calls.len();
-    block_on(world.keeper.answer(pointers)).unwrap();
-    let bells = world.book.inside().bells.iter().map(|(id, worker, _)| (*id, *worker)).collect();
+    let delivery = Delivery {
+        id: "delivery-1".to_owned(),
+        kind: "change_request".to_owned(),
+        body: String::new(),
+        pointers: pointers.clone(),
+        at: world.clock.now(),
+    };
+    block_on(world.keeper.answer(&delivery)).unwrap();
+    let bells: Vec<_> = world.book.inside().bells.iter().map(|(id, worker, _)| (*id, *worker)).collect();
     (world.cloud.inside().calls.len() - before, bells)
 }
 
@@ -35,6 +43,8 @@ fn one_request_that_a_delivery_points_to_is_looked_at_at_once() {
         world.cloud.inside().paused = true;
         answer(&world, &pointers);
         assert_eq!(world.state(), State::Approved, "{pointers:?}");
+        let approved = world.book.inside().rows[&world.id].events.last().unwrap().clone();
+        assert_eq!(approved.data.evidence["webhookDelivery"], "delivery-1");
     }
 }
 
@@ -61,7 +71,9 @@ fn what_is_granted_is_the_other_workers() {
 fn what_points_nowhere_rings_what_is_open_and_a_flood_of_it_once_in_a_while() {
     let world = World::to(State::PendingApproval);
     let everybody = vec![(world.id, Worker::Apply)];
-    for pointers in [vague(), to_change_request("cr-of-somebody-else"), Pointers::default()] {
+    let mut guessed = to_environment("acme/web/rule-1");
+    guessed.unsure = true;
+    for pointers in [vague(), to_change_request("cr-of-somebody-else"), guessed, Pointers::default()] {
         world.clock.pass(SignedDuration::from_secs(VAGUE_EVERY_SECONDS));
         assert_eq!(answer(&world, &pointers), (0, everybody.clone()), "{pointers:?}");
         for _ in 0..100 {

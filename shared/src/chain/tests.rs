@@ -19,9 +19,12 @@ fn whole_life() -> Life {
             change_requests: all("applied", &["bob"]),
             grant: crate::request::Grant { applied_at: at, expires_at: at + jiff::SignedDuration::from_hours(1) },
         })
-        .then(Event::Deploying { deployment: testing::life::deployment(7) })
+        .then(Event::Deploying { deployment: testing::life::deployment(7), status: None })
         .then(Event::DuplicateFound { deployment: testing::life::deployment(8), cancelled: true })
-        .then(Event::Succeeded { outcome: Outcome::new("succeeded", "Deployment 7 of acme/web/prod succeeded.") })
+        .then(Event::Succeeded {
+            outcome: Outcome::new("succeeded", "Deployment 7 of acme/web/prod succeeded."),
+            rests_on: crate::event::RestsOn::default(),
+        })
 }
 
 /// Seals an event again after it was tampered with: its own hash is right, the chain is not.

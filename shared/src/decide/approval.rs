@@ -40,7 +40,7 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
         Err(next) => return next,
     };
     if let Some(next) = applied_elsewhere(known, &all)
-        .or_else(|| late(known))
+        .or_else(|| late(known, &all))
         .or_else(|| ungated(known, &all))
         .or_else(|| approvals_changed(known, &all))
     {
@@ -119,11 +119,17 @@ fn applied_elsewhere(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
     for one in all.iter().filter(|one| one.is_applied()) {
         if !one.verdict.enough {
             let why = one.verdict.blocker.as_ref().map_or("", |blocker| &blocker.detail);
+            if !known.facts.applied_at.contains_key(&one.recorded.id) {
+                return Some(Next::Look(Look::WhenApplied(one.recorded.id.clone())));
+            }
+            let by = known.facts.applied_by.get(&one.recorded.id);
             let message = format!(
-                "The change request {} was applied without enough approvals that count ({why}). Nothing is deployed. Ask again.",
-                one.recorded.id
+                "The change request {} was applied{} without enough approvals that count ({why}). Nothing is deployed. Ask again.",
+                one.recorded.id,
+                by.map(|login| format!(" by {login}")).unwrap_or_default()
             );
-            return Some(fail(known, Outcome::new("applied-without-approvals", message)));
+            let outcome = Outcome::new("applied-without-approvals", message);
+            return Some(stop(known, State::Error, outcome, applier(known, one)));
         }
         if one.recorded.applied_at.is_some() {
             continue;
@@ -132,28 +138,77 @@ fn applied_elsewhere(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
             return Some(Next::Look(Look::WhenApplied(one.recorded.id.clone())));
         };
         if all.len() == 1 && known.facts.turn == Some(true) {
-            return Some(granted(known, all, *applied_at));
+            return Some(altered(known, one).unwrap_or_else(|| granted(known, all, *applied_at)));
         }
         let change_request = Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() };
-        return Some(Next::record(Event::Applied { change_request, applied_at: *applied_at }, Actor::SIGNOFF));
+        return Some(Next::record(Event::Applied { change_request, applied_at: *applied_at }, applier(known, one)));
     }
     None
 }
 
+/// Who applied a change request: somebody at Pulumi Cloud, or signoff itself.
+fn applier(known: &Known<'_>, one: &One<'_>) -> Actor {
+    known.facts.applied_by.get(&one.recorded.id).cloned().map_or(Actor::SIGNOFF, Actor::Login)
+}
+
+/// How long an open request lets the principal in has to be what was submitted, before and after it is applied.
+fn altered(known: &Known<'_>, one: &One<'_>) -> Option<Next> {
+    let ask = &known.request.ask;
+    match known.facts.durations.get(&one.recorded.id) {
+        None => Some(Next::Look(Look::Durations(one.recorded.id.clone()))),
+        Some(now) if *now != (ask.access_duration.seconds(), ask.grant_expiration.seconds()) => {
+            Some(checks::fail_as_edited(known, one.recorded, "how long it lets the principal in"))
+        }
+        Some(_) => None,
+    }
+}
+
 /// Too late: not approved in time, or the first grant runs out before the rest is applied.
-fn late(known: &Known<'_>) -> Option<Next> {
+fn late(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
     let (ask, status) = (&known.request.ask, &known.request.status);
     let outcome = match status.first_applied_at() {
         Some(first) => {
             let until = first.saturating_add(ask.grant_expiration.duration()).unwrap_or(first);
-            let message = "It was applied in part, and the rest could not be applied before the first grant ran out. Nothing is deployed. Ask again.";
-            (known.now >= until).then(|| Outcome::new("not-applied-in-time", message))?
+            if known.now < until {
+                return None;
+            }
+            let all_applied = all.iter().all(One::is_applied);
+            // A ledger that was restored from a backup may not know that it was granted, and deployed: then that goes on.
+            if all_applied {
+                match known.facts.activity.as_ref() {
+                    None => return Some(Next::Look(Look::Activity)),
+                    Some(activity) if activity.marked.is_empty() => {}
+                    Some(_) if status.state == State::PendingApproval => {
+                        let change_requests = all.iter().map(|one| one.verdict.seen.clone()).collect();
+                        return Some(Next::record(Event::Approved { change_requests }, Actor::SIGNOFF));
+                    }
+                    Some(_) => return Some(granted(known, all, first)),
+                }
+            }
+            let waited = super::waited_for(known);
+            let (code, message) = if all_applied {
+                (
+                    "not-deployed-in-time",
+                    format!(
+                        "It was applied, but its moment to deploy did not come before the grant ran out{waited}. Nothing is deployed. Ask again."
+                    ),
+                )
+            } else {
+                (
+                    "not-applied-in-time",
+                    format!(
+                        "It was applied in part, and the rest could not be applied before the first grant ran out{waited}. Nothing is deployed. Ask again."
+                    ),
+                )
+            };
+            Outcome::new(code, message)
         }
         None if known.now < ask.expires_at() => return None,
         None if status.state == State::Approved => {
             let message = format!(
-                "It was approved, but its moment did not come within {}. Ask again; `blockers` said what it waited for.",
-                ask.pending_timeout
+                "It was approved, but its moment did not come within {}{}. Ask again.",
+                ask.pending_timeout,
+                super::waited_for(known)
             );
             Outcome::new("not-deployed-in-time", message)
         }
@@ -246,15 +301,8 @@ fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
         }
         Some(true) => {}
     }
-    for one in all {
-        let ask = &known.request.ask;
-        match known.facts.durations.get(&one.recorded.id) {
-            None => return Next::Look(Look::Durations(one.recorded.id.clone())),
-            Some(now) if *now != (ask.access_duration.seconds(), ask.grant_expiration.seconds()) => {
-                return checks::fail_as_edited(known, one.recorded, "how long it lets the principal in");
-            }
-            Some(_) => {}
-        }
+    if let Some(next) = all.iter().find_map(|one| altered(known, one)) {
+        return next;
     }
     let Some(one) = all.iter().find(|one| !one.is_applied()) else { return granted(known, all, known.now) };
     let act = Act::Apply(one.recorded.id.clone());
@@ -266,13 +314,7 @@ fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
                 one.recorded.environment.qualified()
             ),
         )),
-        None if known.facts.has_tried(&act) => Next::wait(Blocker::new(
-            BlockerKind::PulumiCloud,
-            format!(
-                "{}: Pulumi Cloud did not apply the change request yet; it is tried again",
-                one.recorded.environment.qualified()
-            ),
-        )),
+        None if known.facts.has_tried(&act) => super::conflict(known, &act),
         None => Next::Act(act),
     }
 }
@@ -282,7 +324,11 @@ fn granted(known: &Known<'_>, all: &[One<'_>], latest: Timestamp) -> Next {
     let applied_at = known.request.status.first_applied_at().map_or(latest, |first| first.min(latest));
     let expires_at = applied_at.saturating_add(known.request.ask.grant_expiration.duration()).unwrap_or(applied_at);
     let change_requests = all.iter().map(|one| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() }).collect();
-    Next::record(Event::Granted { change_requests, grant: Grant { applied_at, expires_at } }, Actor::SIGNOFF)
+    let actor = match all {
+        [one] => applier(known, one),
+        _ => Actor::SIGNOFF,
+    };
+    Next::record(Event::Granted { change_requests, grant: Grant { applied_at, expires_at } }, actor)
 }
 
 /// Other requests of the stack that go first: approved ones that were asked for earlier, and whichever is granted or deploying.

@@ -1,6 +1,6 @@
 //! From `requested` to `pending_approval`: the open requests are created and submitted, so that reviewers see them.
 
-use super::{Known, Next, Rest, checks, closing, fail, stop};
+use super::{Known, Next, Rest, checks, closing, conflict, fail, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event, Opened};
 use crate::facts::{Act, Look};
@@ -46,6 +46,7 @@ fn open(known: &Known<'_>) -> Next {
         });
         let event = Event::Opened {
             principal: principal.clone(),
+            machine: known.facts.machine.clone(),
             settings: settings.fingerprint.clone(),
             change_requests: opened.collect(),
         };
@@ -73,8 +74,8 @@ fn open(known: &Known<'_>) -> Next {
             let detail = format!("{other} is being submitted as the principal {principal}; this one is next in line");
             Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail))
         }
-        Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => Next::Rest(Rest::default()),
-        Some(Creation::Ours) => Next::Act(Act::RequestOpen),
+        Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => conflict(known, &Act::RequestOpen),
+        Some(Creation::Ours) => closing::leftovers_of_lost_ledger(known).unwrap_or(Next::Act(Act::RequestOpen)),
     }
 }
 
@@ -118,7 +119,7 @@ fn submit(known: &Known<'_>) -> Next {
                         ),
                     );
                 }
-                return if known.facts.has_tried(&act) { Next::Rest(Rest::default()) } else { Next::Act(act) };
+                return if known.facts.has_tried(&act) { conflict(known, &act) } else { Next::Act(act) };
             }
             Some(Some(now)) if now.status == ChangeRequestStatus::Closed => {
                 return super::approval::rejected(known, one);

@@ -5,6 +5,7 @@ use crate::cloud::ChangeRequestNow;
 use crate::facts::Look;
 use crate::gate::{Gate, RunsAs};
 use crate::mark;
+use crate::names::Login;
 use crate::request::{ChangeRequest, Outcome};
 
 /// The variable that makes a deployment run as somebody other than its creator.
@@ -42,11 +43,18 @@ pub(super) fn unmet(known: &Known<'_>, gate: &Gate) -> Option<Next> {
 
 fn identity(known: &Known<'_>) -> Option<Next> {
     let Some(login) = &known.facts.identity else { return Some(Next::Look(Look::Identity)) };
-    let before = known.request.status.principal.as_ref()?;
-    (before != login).then(|| {
+    let status = &known.request.status;
+    let before = status.principal.as_ref()?;
+    (before != login || status.machine != known.facts.machine).then(|| {
+        let named = |login: &Login, machine: &Option<String>| match machine {
+            Some(machine) => format!("{login} (machine token {machine})"),
+            None => login.to_string(),
+        };
         let message = format!(
-            "The token of the principal {} now belongs to {login}; the open request was made by {before}. Give the principal its own token back, or ask again.",
-            known.request.ask.gate.principal
+            "The token of the principal {} now belongs to {}; the open request was made by {}. Give the principal its own token back, or ask again.",
+            known.request.ask.gate.principal,
+            named(login, &known.facts.machine),
+            named(before, &status.machine)
         );
         fail(known, Outcome::new("principal-changed", message))
     })

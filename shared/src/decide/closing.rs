@@ -2,21 +2,25 @@
 
 use jiff::SignedDuration;
 
-use super::{Known, Next, Rest};
+use super::{Known, Next, Rest, rests_on};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event};
 use crate::facts::{Act, Look};
+use crate::names::Login;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, State};
 
 /// For how long a change request that can't be closed is tried again, in hours.
 pub const CLOSING_HOURS: i64 = 24;
+/// After how many minutes a request that nobody seems to have taken up is looked for at Pulumi Cloud before it is.
+const LATE_MINUTES: i64 = 10;
 
 /// Closes what is open, then ends the request.
 pub(super) fn close(known: &Known<'_>) -> Next {
     let Some(ending) = &known.request.status.ending else { return Next::Rest(Rest::default()) };
     let give_up =
         ending.since.saturating_add(SignedDuration::from_hours(CLOSING_HOURS)).is_ok_and(|at| known.now >= at);
-    if let Some(next) = leftovers_of_creation(known).filter(|_| !give_up) {
+    let leftovers = || leftovers_of_creation(known).or_else(|| leftovers_of_lost_ledger(known));
+    if let Some(next) = leftovers().filter(|_| !give_up) {
         return next;
     }
     let mut stuck: Vec<(&ChangeRequest, String)> = Vec::new();
@@ -27,7 +31,18 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         match known.facts.change_requests.get(id) {
             None if give_up => stuck.push((known_one, "it could not be read".to_owned())),
             None => return Next::Look(Look::ChangeRequest(id.clone())),
-            Some(None) => return closed(),
+            // Gone with its environment; or the token belongs to somebody else now, who can't see it.
+            Some(None) => match known.facts.identity.as_ref() {
+                None if give_up => stuck.push((known_one, "it could not be found".to_owned())),
+                None => return Next::Look(Look::Identity),
+                Some(login) if known.request.status.principal.as_ref() == Some(login) => return closed(),
+                Some(login) => {
+                    stuck.push((
+                        known_one,
+                        format!("it can't be found with the token of {login}, who did not create it"),
+                    ));
+                }
+            },
             Some(Some(now)) if now.status == ChangeRequestStatus::Closed => return closed(),
             // Somebody applied it meanwhile: it can't be closed any more, and its grant is named in the outcome.
             Some(Some(now)) if now.status == ChangeRequestStatus::Applied => {}
@@ -46,7 +61,10 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         return Next::Rest(Rest { waiting: waiting.collect(), until: None });
     }
     let stuck: Vec<_> = stuck.into_iter().map(|(one, _)| one).collect();
-    match Event::end(ending.to, with_leftovers(known, ending.outcome.clone(), &stuck)) {
+    if let Some(look) = unsearched(known).filter(|_| !give_up) {
+        return look;
+    }
+    match Event::end(ending.to, with_leftovers(known, ending.outcome.clone(), &stuck), rests_on(known)) {
         Some(event) => Next::end(event, ending.actor.clone()),
         None => Next::Rest(Rest::default()),
     }
@@ -66,7 +84,17 @@ fn is_creation_unclear(known: &Known<'_>) -> bool {
     known.request.status.change_requests.is_empty() && known.work.note.opening.is_some() && known.facts.opened.is_none()
 }
 
-/// After a creation of which no outcome is recorded: waits until its effect shows, and closes the drafts that it left.
+/// Where something is applied and no deployment is recorded, the stack's deployments are searched for the mark before it is said that none was
+/// created: a ledger that was restored from a backup may not know of it. `None`: that was done, or is not needed.
+pub(super) fn unsearched(known: &Known<'_>) -> Option<Next> {
+    let status = &known.request.status;
+    let seen_applied =
+        known.facts.change_requests.values().flatten().any(|now| now.status == ChangeRequestStatus::Applied);
+    let needed = status.deployment.is_none() && (status.is_any_applied() || seen_applied);
+    (needed && known.facts.activity.is_none()).then_some(Next::Look(Look::Activity))
+}
+
+/// After a creation of which no outcome is recorded: waits until its effect shows, and closes what it left.
 pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
     let opening = known.work.note.opening.as_ref().filter(|_| is_creation_unclear(known))?;
     if known.now < opening.settles_at {
@@ -79,6 +107,39 @@ pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
             until: Some(opening.settles_at),
         }));
     }
+    if let (Some(before), Some(now)) = (&known.work.note.opening_as, &known.facts.identity)
+        && before != now
+    {
+        return Some(someone_elses(known, before, now));
+    }
+    Some(close_leftovers(known).unwrap_or(Next::Act(Act::ForgetOpening)))
+}
+
+/// What one login created, another can't see: that is the end, and until the end the token's owner may come back.
+fn someone_elses(known: &Known<'_>, before: &Login, now: &Login) -> Next {
+    let principal = &known.request.ask.gate.principal;
+    if known.request.status.ending.is_none() {
+        let message = format!(
+            "The token of the principal {principal} now belongs to {now}; the open request was made by {before}. Give the principal its own token back, or ask again."
+        );
+        return super::fail(known, Outcome::new("principal-changed", message));
+    }
+    let detail = format!(
+        "{before} may have left drafts of open requests, which {now} can't see; give the principal {principal} the token of {before} back"
+    );
+    Next::wait(Blocker::new(BlockerKind::Closing, detail))
+}
+
+/// Where a request is taken up so late that it must have been taken up before, by a ledger that was lost since: closes what that one left.
+pub(super) fn leftovers_of_lost_ledger(known: &Known<'_>) -> Option<Next> {
+    let age = known.now.duration_since(known.request.ask.created_at);
+    let late = age >= SignedDuration::from_mins(LATE_MINUTES);
+    let nothing_known = known.request.status.change_requests.is_empty() && known.facts.opened.is_none();
+    if late && nothing_known { close_leftovers(known) } else { None }
+}
+
+/// Finds and closes what an earlier attempt left. `None`: nothing is left.
+fn close_leftovers(known: &Known<'_>) -> Option<Next> {
     let Some(drafts) = &known.facts.drafts else {
         return Some(match known.facts.identity {
             None => Next::Look(Look::Identity),
@@ -92,11 +153,11 @@ pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
     let stuck = |id: &&String| known.facts.refused.contains_key(&act(id));
     if let Some(id) = drafts.iter().find(stuck) {
         let detail = format!(
-            "the draft {id}, left over by an attempt to open a request, can't be closed yet; close it at Pulumi Cloud, or let the principal do it"
+            "the change request {id}, left over by an attempt to open a request, can't be closed yet; close it at Pulumi Cloud, or let the principal do it"
         );
         return Some(Next::wait(Blocker::new(BlockerKind::Closing, detail)));
     }
-    Some(Next::Act(Act::ForgetOpening))
+    None
 }
 
 /// Adds to an outcome what is left at Pulumi Cloud: grants that are live, and change requests that could not be closed.
@@ -118,6 +179,14 @@ pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&
             let environment = one.environment.qualified();
             outcome.message.push_str(&format!(" The grant on {environment} can't be revoked: until {until} the principal can open it, and for {} from then on if it does.", known.request.ask.access_duration));
         }
+    }
+    let found = known.facts.activity.as_ref().and_then(|activity| activity.marked.first());
+    if let Some(found) = found.filter(|_| status.deployment.is_none() && outcome.code != "foreign-mark") {
+        outcome.message = outcome.message.replace(" Nothing is deployed.", "");
+        outcome.message.push_str(&format!(
+            " But deployment {} carries this request's mark, and signoff does not follow it: see what it did at {}.",
+            found.deployment.version, found.deployment.url
+        ));
     }
     if is_creation_unclear(known) {
         outcome.message.push_str(&format!(" It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.", known.request.ask.gate.environment));

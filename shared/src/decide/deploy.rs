@@ -20,22 +20,20 @@ pub const LOST_AFTER_DAYS: i64 = 8;
 /// Creates the deployment, unless one that carries the mark exists.
 pub(super) fn create(known: &Known<'_>) -> Next {
     if let Some(deployment) = &known.facts.deployed {
-        return Next::record(Event::Deploying { deployment: deployment.clone() }, Actor::SIGNOFF);
+        return Next::record(Event::Deploying { deployment: deployment.clone(), status: None }, Actor::SIGNOFF);
     }
-    if let Some(intent) = &known.work.intent {
-        if known.now < intent.settles_at {
-            let detail = format!(
-                "Pulumi Cloud did not say whether the deployment was created; that is looked up at {}",
-                intent.settles_at
-            );
-            let waiting = vec![Blocker::new(BlockerKind::PulumiCloud, detail)];
-            return Next::Rest(Rest { waiting, until: Some(intent.settles_at) });
-        }
-        // It may have been created: until the stack's deployments were searched, nothing else is decided.
-        match search(known) {
-            Ok(()) => {}
-            Err(next) => return next,
-        }
+    if let Some(intent) = known.work.intent.as_ref().filter(|intent| known.now < intent.settles_at) {
+        let detail = format!(
+            "Pulumi Cloud did not say whether the deployment was created; that is looked up at {}",
+            intent.settles_at
+        );
+        let waiting = vec![Blocker::new(BlockerKind::PulumiCloud, detail)];
+        return Next::Rest(Rest { waiting, until: Some(intent.settles_at) });
+    }
+    // It may have been created, even without an intent: the ledger may have been restored from a backup. Until the stack's deployments were
+    // searched, nothing else is decided.
+    if let Err(next) = search(known) {
+        return next;
     }
     let gate = match checks::gate(known) {
         Ok(gate) => gate,
@@ -54,7 +52,10 @@ pub(super) fn create(known: &Known<'_>) -> Next {
         );
     }
     if known.request.status.grant.as_ref().is_none_or(|grant| known.now >= grant.expires_at) {
-        let message = "The grant ran out before the deployment could be created. Nothing is deployed. Ask again.";
+        let message = format!(
+            "The grant ran out before the deployment could be created{}. Nothing is deployed. Ask again.",
+            super::waited_for(known)
+        );
         return stop(known, State::Expired, Outcome::new("not-deployed-in-time", message), Actor::SIGNOFF);
     }
     if known.facts.gates.hold {
@@ -66,11 +67,7 @@ pub(super) fn create(known: &Known<'_>) -> Next {
     if let Some(next) = checks::unmet(known, gate).or_else(|| unapplied(known)) {
         return next;
     }
-    match search(known) {
-        Err(next) => next,
-        Ok(()) if known.facts.has_tried(&Act::Deploy) => Next::Rest(Rest::default()),
-        Ok(()) => Next::Act(Act::Deploy),
-    }
+    if known.facts.has_tried(&Act::Deploy) { super::conflict(known, &Act::Deploy) } else { Next::Act(Act::Deploy) }
 }
 
 /// Every change request has to be applied, with enough approvals that count, as this very look sees it.
@@ -110,7 +107,8 @@ fn search(known: &Known<'_>) -> Result<(), Next> {
     let Some(activity) = &known.facts.activity else { return Err(Next::Look(Look::Activity)) };
     let Some(found) = activity.marked.first() else { return Ok(()) };
     if is_ours(known, found) {
-        return Err(Next::record(Event::Deploying { deployment: found.deployment.clone() }, Actor::SIGNOFF));
+        let (deployment, status) = (found.deployment.clone(), Some(found.status.as_str().to_owned()));
+        return Err(Next::record(Event::Deploying { deployment, status }, Actor::SIGNOFF));
     }
     let message = format!(
         "Deployment {} carries this request's mark, but is not what was asked for. Nothing is deployed. See who created it, and ask again.",
@@ -205,7 +203,7 @@ fn over(known: &Known<'_>, to: State, code: &str, mut message: String) -> Next {
         message
             .push_str(&format!(" Another deployment with this request's mark was found: {version}. See what it did."));
     }
-    match Event::end(to, Outcome::new(code, message)) {
+    match Event::end(to, Outcome::new(code, message), super::rests_on(known)) {
         Some(event) => Next::end(event, Actor::SIGNOFF),
         None => Next::Rest(Rest::default()),
     }

@@ -12,8 +12,9 @@ mod deploy;
 
 use jiff::Timestamp;
 
-use crate::blocker::Blocker;
-use crate::event::{Actor, Event};
+use crate::blocker::{Blocker, BlockerKind};
+use crate::cloud::DeploymentStatus;
+use crate::event::{Actor, Ended, Event, RestsOn};
 use crate::facts::{Act, Facts, Look};
 use crate::ledger::{LineChange, Work};
 use crate::request::{Outcome, Request, State, Worker};
@@ -107,18 +108,60 @@ pub fn decide(worker: Worker, known: &Known<'_>) -> Next {
     }
 }
 
+/// What the last look said that the request waits for, as part of a sentence; empty if it waited for nothing.
+fn waited_for(known: &Known<'_>) -> String {
+    let waiting = &known.work.note.waiting;
+    if waiting.is_empty() {
+        return String::new();
+    }
+    let details: Vec<_> = waiting.iter().map(|blocker| blocker.detail.as_str()).collect();
+    format!(" (it waited for this: {})", details.join("; "))
+}
+
+/// What was tried and had no effect, since it conflicts with something at Pulumi Cloud: it is tried again at the next look.
+fn conflict(known: &Known<'_>, act: &Act) -> Next {
+    let why = known.facts.conflicts.get(act).map_or("it did not say why", String::as_str);
+    let detail = format!("Pulumi Cloud does not {} yet ({why}); it is tried again", act.verb());
+    Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail))
+}
+
 /// Ends a request that did not deploy: what is open at Pulumi Cloud is closed first, if anything is.
 fn stop(known: &Known<'_>, to: State, outcome: Outcome, actor: Actor) -> Next {
+    if let Some(look) = closing::unsearched(known) {
+        return look;
+    }
     if closing::is_anything_open(known) {
         // Where nothing is applied, nothing will be: the turn is the next one's.
         let line = if known.request.status.is_any_applied() { LineChange::Keep } else { LineChange::ReleaseTurn };
-        return Next::Record(Record { event: Box::new(Event::EndDecided { to, outcome }), actor, line });
+        return Next::Record(Record {
+            event: Box::new(Event::EndDecided { to, outcome, rests_on: rests_on(known) }),
+            actor,
+            line,
+        });
     }
     let outcome = closing::with_leftovers(known, outcome, &[]);
-    match Event::end(to, outcome) {
+    match Event::end(to, outcome, rests_on(known)) {
         Some(event) => Next::end(event, actor),
         None => Next::Rest(Rest::default()),
     }
+}
+
+/// What this look, and the ones before, saw of the change requests and the deployment.
+pub(crate) fn rests_on(known: &Known<'_>) -> RestsOn {
+    let status = &known.request.status;
+    let mut rests_on = RestsOn::recorded(status);
+    for one in &mut rests_on.change_requests {
+        if let Some(Some(now)) = known.facts.change_requests.get(&one.id) {
+            (one.status, one.revision) = (now.status.clone(), now.revision);
+        }
+    }
+    rests_on.deployment = status.deployment.as_ref().map(|deployment| {
+        let own = known.facts.activity.as_ref().and_then(|activity| activity.own.as_ref());
+        let seen = own.or(known.facts.deployment.as_ref().and_then(Option::as_ref)).map(DeploymentStatus::as_str);
+        let status = seen.or(known.work.note.deployment_status.as_deref()).unwrap_or("unknown").to_owned();
+        Ended { id: deployment.id.clone(), version: deployment.version, status }
+    });
+    rests_on
 }
 
 /// Ends a request with something that no retry mends.

@@ -15,7 +15,7 @@ fn who_is_due_is_rung_for_and_nobody_else() {
     assert_eq!(sweep_now(&world), 0);
     world.clock.pass(SWEEP);
     assert_eq!(sweep_now(&world), 1);
-    let bell = world.book.inside().bells[0];
+    let bell = world.book.inside().bells[0].clone();
     assert_eq!(bell, (world.id, Worker::Apply, Cause::Due));
     assert_eq!(world.due(), Some(world.clock.now() + SWEEP), "and again, should nobody answer");
 }
@@ -70,4 +70,13 @@ fn what_a_sweep_could_not_ring_is_still_due() {
     world.book.inside().fault_at = Some((calls + 1, false));
     assert!(block_on(sweep(&world.book, &world.clock, SWEEP)).is_err());
     assert!(world.due().unwrap() <= world.clock.now());
+}
+
+#[test]
+fn a_sweep_by_a_clock_that_was_ahead_keeps_nobody_from_sweeping() {
+    let world = World::new();
+    let ahead = world.clock.now() + jiff::SignedDuration::from_hours(24 * 30);
+    assert!(block_on(world.book.once("sweep", ahead, ahead + SWEEP / 2)).unwrap());
+    world.clock.pass(SWEEP);
+    assert_eq!(block_on(sweep(&world.book, &world.clock, SWEEP)), Ok(1));
 }

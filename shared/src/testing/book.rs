@@ -11,12 +11,13 @@ use crate::doorbell::Delivery;
 use crate::gate::Gates;
 use crate::ledger::{
     Begin, Cause, Creation, Due, Finish, Idempotency, InLine, Intent, Lease, Ledger, LedgerError, Line, LineChange,
-    Loaded, MAX_RINGS, NewRequest, Note, Page, RING_WINDOW_SECONDS, Work,
+    Loaded, MAX_RINGS, NewRequest, Note, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
 };
 use crate::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use crate::request::{Request, Worker};
 
 /// What is kept of one request.
+#[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) request: Request,
     pub(crate) events: Vec<Sealed>,
@@ -144,10 +145,10 @@ impl Ledger for Book {
     ) -> Result<Begin, LedgerError> {
         self.call(|inside| {
             let Some(row) = inside.rows.get_mut(&id) else { return Ok(Begin::Gone) };
-            if cause == Cause::Ring {
+            if cause.delivery().is_some() {
                 let window = SignedDuration::from_secs(RING_WINDOW_SECONDS);
                 match &mut row.rings {
-                    (since, count) if now.duration_since(*since) < window => {
+                    (since, count) if now.duration_since(*since).abs() < window => {
                         if *count >= MAX_RINGS {
                             return Ok(Begin::Quiet);
                         }
@@ -194,6 +195,9 @@ impl Ledger for Book {
             }
             inside.append(step)?;
             inside.row(step.sealed.subject)?.no_intents = true;
+            if !step.request.status.is_any_applied() {
+                inside.line.turn.take_if(|turn| *turn == step.sealed.subject);
+            }
             inside.bells.push_back((step.sealed.subject, wake, Cause::Due));
             Ok(())
         })
@@ -307,7 +311,7 @@ impl Ledger for Book {
 
     async fn once(&self, what: &str, now: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
         self.call(|inside| {
-            let free = inside.once.get(what).is_none_or(|held| *held <= now);
+            let free = inside.once.get(what).is_none_or(|held| *held <= now || *held > until + ONCE_SKEW);
             if free {
                 inside.once.insert(what.to_owned(), until);
             }

@@ -5,7 +5,7 @@ use ulid::Ulid;
 
 use super::ask;
 use crate::chain::{self, Sealed};
-use crate::event::{Actor, Entry, Event, Opened, Seen};
+use crate::event::{Actor, Entry, Event, Opened, RestsOn, Seen};
 use crate::request::{Approvals, Ask, ChangeRequestStatus, Deployment, Grant, Outcome, Request, State};
 
 /// What has happened to a request.
@@ -49,6 +49,7 @@ impl Life {
         let change_requests = ids.iter().enumerate().map(one).collect();
         Self::of(ask.clone()).then(Event::Opened {
             principal: "signoff-deployer".parse().unwrap(),
+            machine: None,
             settings: "v1".to_owned(),
             change_requests,
         })
@@ -77,7 +78,7 @@ impl Life {
 
     /// One whose deployment exists.
     pub(crate) fn deploying(ids: &[&str]) -> Self {
-        Self::granted(ids).then(Event::Deploying { deployment: deployment(7) })
+        Self::granted(ids).then(Event::Deploying { deployment: deployment(7), status: None })
     }
 
     /// Its state.
@@ -114,6 +115,7 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::Requested(Box::new(ask())),
         Event::Opened {
             principal: "signoff-deployer".parse().unwrap(),
+            machine: None,
             settings: "v1".to_owned(),
             change_requests: Vec::new(),
         },
@@ -124,15 +126,15 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::Unapproved { change_requests: some() },
         Event::Applied { change_request: seen("cr-1", "applied", &["bob"]), applied_at: at },
         Event::Granted { change_requests: some(), grant: Grant { applied_at: at, expires_at: at } },
-        Event::Deploying { deployment: deployment(7) },
+        Event::Deploying { deployment: deployment(7), status: None },
         Event::DuplicateFound { deployment: deployment(8), cancelled: true },
-        Event::EndDecided { to: State::Cancelled, outcome: outcome() },
+        Event::EndDecided { to: State::Cancelled, outcome: outcome(), rests_on: RestsOn::default() },
         Event::ChangeRequestClosed { change_request: "cr-1".to_owned() },
-        Event::Succeeded { outcome: outcome() },
-        Event::Failed { outcome: outcome() },
-        Event::Rejected { outcome: outcome() },
-        Event::Expired { outcome: outcome() },
-        Event::Cancelled { outcome: outcome() },
-        Event::Errored { outcome: outcome() },
+        Event::Succeeded { outcome: outcome(), rests_on: RestsOn::default() },
+        Event::Failed { outcome: outcome(), rests_on: RestsOn::default() },
+        Event::Rejected { outcome: outcome(), rests_on: RestsOn::default() },
+        Event::Expired { outcome: outcome(), rests_on: RestsOn::default() },
+        Event::Cancelled { outcome: outcome(), rests_on: RestsOn::default() },
+        Event::Errored { outcome: outcome(), rests_on: RestsOn::default() },
     ]
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::Clock;
 use crate::cloud::{
     ApprovalNow, ChangeRequestNow, CloudError, DeploymentNow, DeploymentPage, DeploymentStatus, Identity, Listed,
-    NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
+    Machine, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
 };
 use crate::host::Host;
 use crate::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
@@ -28,6 +28,8 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 /// What there is at Pulumi Cloud.
 pub(crate) struct Inside {
     pub(crate) login: Login,
+    /// The name of the principal's machine token, if it is one.
+    pub(crate) machine: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) rulesets: Vec<Ruleset>,
     /// What an open request creates change requests for.
@@ -35,6 +37,8 @@ pub(crate) struct Inside {
     pub(crate) change_requests: Vec<ChangeRequestNow>,
     pub(crate) history: Vec<(String, StatusChange)>,
     pub(crate) deployments: Vec<(DeploymentNow, Timestamp)>,
+    /// What open requests ask for, in seconds.
+    pub(crate) durations: (i64, i64),
     pub(crate) paused: bool,
     /// Whether single deployments can't be found any more.
     pub(crate) lost: bool,
@@ -42,6 +46,8 @@ pub(crate) struct Inside {
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
     /// The call, counted from 0, that goes wrong whatever it is.
     pub(crate) fault_at: Option<(usize, Fault)>,
+    /// The call that is never answered.
+    pub(crate) down: Option<&'static str>,
     pub(crate) meanwhile: Option<(&'static str, Meanwhile)>,
     pub(crate) calls: Vec<&'static str>,
     /// How long each call takes.
@@ -60,6 +66,7 @@ impl Pulumi {
     pub(crate) fn new(clock: &Clock) -> Self {
         let inside = Inside {
             login: "signoff-deployer".parse().unwrap(),
+            machine: None,
             settings: Settings {
                 fingerprint: "v1".to_owned(),
                 variables: Vec::new(),
@@ -71,10 +78,12 @@ impl Pulumi {
             change_requests: Vec::new(),
             history: Vec::new(),
             deployments: Vec::new(),
+            durations: (3_600, 3_600),
             paused: false,
             lost: false,
             faults: VecDeque::new(),
             fault_at: None,
+            down: None,
             meanwhile: None,
             calls: Vec::new(),
             takes: SignedDuration::ZERO,
@@ -146,6 +155,7 @@ impl Pulumi {
                 effect(&mut inside).ok();
                 Err(CloudError::Unclear("the connection broke".to_owned()))
             }
+            None if inside.down == Some(name) => Err(CloudError::Unclear("500".to_owned())),
             None => effect(&mut inside),
         }
     }
@@ -189,7 +199,12 @@ fn conflict<T>(one: &ChangeRequestNow) -> Result<T, CloudError> {
 impl PulumiCloud for Pulumi {
     async fn identity(&self, _: &PrincipalName) -> Result<Identity, CloudError> {
         self.call("identity", |inside| {
-            Ok(Identity { login: inside.login.clone(), name: String::new(), machine: None, organizations: Vec::new() })
+            let machine = inside.machine.clone().map(|name| Machine {
+                name,
+                organization: "acme".to_owned(),
+                team: String::new(),
+            });
+            Ok(Identity { login: inside.login.clone(), name: String::new(), machine, organizations: Vec::new() })
         })
     }
 
@@ -233,7 +248,7 @@ impl PulumiCloud for Pulumi {
     }
 
     async fn durations(&self, _: &PrincipalName, _: &EnvironmentName, _: &str) -> Result<(i64, i64), CloudError> {
-        self.call("durations", |_| Ok((3_600, 3_600)))
+        self.call("durations", |inside| Ok(inside.durations))
     }
 
     async fn submit(&self, _: &PrincipalName, _: &Organization, id: &str, text: &str) -> Result<(), CloudError> {

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::book::Book;
+use super::book::{Book, Row};
 use super::clock::Clock;
 use super::life::Life;
 use super::pulumi::Pulumi;
 use super::{INSTALLATION, ask};
 use crate::chain;
-use crate::event::{Actor, Entry, Event};
+use crate::event::{Actor, Entry, Event, RestsOn};
 use crate::gate::Gates;
 use crate::host::Host;
-use crate::ledger::{Cause, Ledger, LedgerError, Work};
+use crate::ledger::{Cause, Ledger, LedgerError, Line, Work};
 use crate::look::{Gatekeeper, Timing};
 use crate::names::RequestId;
 use crate::request::{Ask, ChangeRequestStatus, Outcome, Request, State, Worker};
@@ -73,6 +73,20 @@ impl World {
         self.book.put(life.request, life.events, due);
     }
 
+    /// What the ledger holds of the example now, to restore it from later.
+    pub(crate) fn backup(&self) -> (Row, Line) {
+        let inside = self.book.inside();
+        (inside.rows[&self.id].clone(), inside.line.clone())
+    }
+
+    /// The ledger is as it was at the backup.
+    pub(crate) fn restore(&self, (row, line): (Row, Line)) {
+        let mut inside = self.book.inside();
+        inside.rows.insert(self.id, row);
+        inside.line = line;
+        inside.bells.clear();
+    }
+
     /// A second request of the same stack, asked by carol right after.
     pub(crate) fn ask_again(&self, position: u64) -> RequestId {
         let mut second = ask();
@@ -125,7 +139,7 @@ impl World {
     /// The requester takes it back.
     pub(crate) fn cancel(&self) -> Result<(), LedgerError> {
         let outcome = Outcome::new("cancelled", "Cancelled by alice.");
-        let event = Event::EndDecided { to: State::Cancelled, outcome };
+        let event = Event::EndDecided { to: State::Cancelled, outcome, rests_on: RestsOn::default() };
         let (request, worker) = (self.request(), self.request().status.state.worker().unwrap());
         let entry = Entry { id: self.clock.ulid(), at: self.clock.now(), actor: Actor::SIGNOFF, event };
         let step = chain::seal(Some(&request), &entry).unwrap();

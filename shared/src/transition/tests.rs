@@ -80,11 +80,15 @@ fn what_was_asked_for_at_the_submission_stays() {
 #[test]
 fn an_end_that_was_decided_is_gone_when_it_is_there() {
     let outcome = Outcome::new("cancelled", "Cancelled by alice.");
-    let decided = Life::submitted(&["cr-1"]).then(Event::EndDecided { to: State::Cancelled, outcome: outcome.clone() });
+    let decided = Life::submitted(&["cr-1"]).then(Event::EndDecided {
+        to: State::Cancelled,
+        outcome: outcome.clone(),
+        rests_on: crate::event::RestsOn::default(),
+    });
     assert_eq!(
         (decided.state(), decided.request.status.ending.clone().unwrap().to),
         (State::PendingApproval, State::Cancelled)
     );
-    let over = decided.then(Event::Cancelled { outcome: outcome.clone() });
+    let over = decided.then(Event::Cancelled { outcome: outcome.clone(), rests_on: crate::event::RestsOn::default() });
     assert_eq!((over.request.status.ending, over.request.status.outcome), (None, Some(outcome)));
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cloud::{
-    Account, Call, ChangeRequest, Cloud, Deployment, DeploymentStatus, Reply, Role, Status, decode_form, encode,
+    Account, Call, ChangeRequest, Cloud, Deployment, DeploymentStatus, Gate, Reply, Role, Status, decode_form, encode,
 };
 
 /// How many change requests and deployments the page shows.
@@ -26,13 +26,18 @@ pub(crate) fn show(cloud: &Cloud, now: Timestamp, call: &Call) -> Reply {
     // What is meant comes first, then what still waits.
     requests.sort_by_key(|request| (request.id != meant, !request.status.is_open()));
     let cards: String = requests.iter().take(SHOWN).map(|r| card(cloud, r, who, r.id == meant)).collect();
+    let unknown = match meant {
+        "" => String::new(),
+        meant if requests.iter().any(|request| request.id == meant) => String::new(),
+        meant => format!("<p class=notice>There is no change request <code>{}</code> here.</p>", escape(meant)),
+    };
     let cards = if cards.is_empty() { "<p class=none>Nothing has been asked for yet.</p>".to_owned() } else { cards };
     let deployments = cloud.deployments().iter().rev().take(SHOWN);
     let rows: String = deployments.map(|deployment| row(now, deployment)).collect();
     let table = match rows.as_str() {
         "" => "<p class=none>No deployments yet.</p>".to_owned(),
         rows => format!(
-            "<div class=scroll><table><thead><tr><th>Stack<th>No.<th>Operation<th>Status<th>Started by<th>Asked for by\
+            "<div class=scroll><table><thead><tr><th>Stack<th>Status<th>No.<th>Operation<th>Started by<th>Asked for by\
              <th>Age</thead><tbody>{rows}</tbody></table></div>"
         ),
     };
@@ -44,7 +49,7 @@ pub(crate) fn show(cloud: &Cloud, now: Timestamp, call: &Call) -> Reply {
              <title>Simulated Pulumi Cloud</title><style>{STYLE}</style></head><body>\
              <header><h1>Simulated Pulumi Cloud</h1><p>Not the real one: nothing is deployed, nobody is asked. \
              Choose who you are, then review.</p><nav aria-label='Who you are'>{people}</nav></header>\
-             <main id=live>{notice}<h2>Change requests</h2>{cards}<h2>Deployments</h2>{table}</main>\
+             <main id=live>{notice}{unknown}<h2>Change requests</h2>{cards}<h2>Deployments</h2>{table}</main>\
              <script>{SCRIPT}</script></body></html>"
         ),
     )
@@ -57,17 +62,24 @@ pub(crate) fn act(cloud: &mut Cloud, now: Timestamp, call: &Call) -> Reply {
     let (who, id) = (field("as"), field("id"));
     let done = match (call.method.as_str(), call.path.as_str()) {
         ("POST", "/sim/page/approve") => cloud.approve(now, who, id).map(|()| "Approved"),
-        ("POST", "/sim/page/unapprove") => cloud.unapprove(now, who, id, None).map(|()| "Approval withdrawn"),
+        ("POST", "/sim/page/unapprove") => cloud.unapprove(now, who, id, None).map(|()| "Approval withdrawn from"),
         ("POST", "/sim/page/apply") => cloud.apply_as(now, who, id).map(|()| "Applied"),
         ("POST", "/sim/page/close") => cloud.close_as(now, who, id, Some("closed on the page")).map(|()| "Closed"),
         _ => return Reply::error(404, "Not Found"),
     };
     let said = match done {
-        Ok(done) => format!("{done}, as {who}."),
+        Ok(done) => format!("{done} {}, as {who}.", cloud.change_request(id).map(about).unwrap_or_default()),
         Err(refusal) => format!("Refused: {}", refusal.message),
     };
-    let (who, said) = (encode(who), encode(&said));
-    Reply::empty(303).header("location", &format!("/?as={who}&said={said}"))
+    let (who, id, said) = (encode(who), encode(id), encode(&said));
+    Reply::empty(303).header("location", &format!("/?as={who}&version={id}&said={said}"))
+}
+
+/// What a change request is about: its environment, and the stack that its description names, if it does.
+fn about(request: &ChangeRequest) -> String {
+    let stack = request.description.lines().find_map(|line| line.strip_prefix("stack: "));
+    let stack = stack.map(|stack| format!(" for {stack}")).unwrap_or_default();
+    format!("{}{stack}", request.qualified_name())
 }
 
 fn person(cloud: &Cloud, account: &Account, chosen: bool, meant: &str) -> String {
@@ -86,25 +98,36 @@ fn card(cloud: &Cloud, request: &ChangeRequest, who: &str, meant: bool) -> Strin
         .map(|verdict| {
             let mark = if verdict.satisfied { "ok" } else { "waits" };
             let by = match verdict.approvers.join(", ") {
-                none if none.is_empty() => "nobody yet".to_owned(),
+                none if none.is_empty() && request.status.is_open() => "nobody yet".to_owned(),
+                none if none.is_empty() => "nobody".to_owned(),
                 names => names,
             };
+            let eligible =
+                if request.status.is_open() { eligible(cloud, &verdict.gate, request) } else { String::new() };
             format!(
-                "<li class={mark}><b>{}</b> {} of {}: {}</li>",
+                "<li class={mark}><b>{}</b> {} of {}: {}{}</li>",
                 escape(&verdict.gate.ruleset.name),
                 verdict.approvers.len(),
                 verdict.gate.ruleset.required,
-                escape(&by)
+                escape(&by),
+                escape(&eligible),
             )
         })
         .collect();
     let rulesets = if rulesets.is_empty() { "<li class=ok>no ruleset in force</li>".to_owned() } else { rulesets };
+    let approves = cloud.verdicts(request).iter().any(|verdict| cloud.may_approve(&verdict.gate, request, who));
+    let sees = cloud.visible_request(who, &request.id);
+    let decides = sees.as_ref().is_ok_and(|at| cloud.has_access(who, *at).is_ok());
     let approved = request.approvals.iter().any(|approval| approval.login.eq_ignore_ascii_case(who));
-    let review = if approved { ("unapprove", "Withdraw approval") } else { ("approve", "Approve") };
+    let review = match approved {
+        true => ("unapprove", "Withdraw approval", sees.is_ok()),
+        false => ("approve", "Approve", sees.is_ok() && approves),
+    };
+    let (apply, close) = (("apply", "Apply", decides), ("close", "Close", decides));
     let buttons: String = match request.status {
         Status::Draft | Status::Applied | Status::Closed => String::new(),
-        Status::Pending => [review, ("close", "Close")].map(|b| button(b, request, who)).concat(),
-        Status::Ready => [review, ("apply", "Apply"), ("close", "Close")].map(|b| button(b, request, who)).concat(),
+        Status::Pending => [review, close].map(|b| button(b, request, who)).concat(),
+        Status::Ready => [review, apply, close].map(|b| button(b, request, who)).concat(),
     };
     let revision = request.revisions.last().copied();
     let times = revision.map_or(String::new(), |revision| {
@@ -125,10 +148,22 @@ fn card(cloud: &Cloud, request: &ChangeRequest, who: &str, meant: bool) -> Strin
     )
 }
 
-fn button((action, label): (&str, &str), request: &ChangeRequest, who: &str) -> String {
+/// Who may approve under a ruleset.
+fn eligible(cloud: &Cloud, gate: &Gate, request: &ChangeRequest) -> String {
+    let people = cloud.accounts().map(|account| account.login.as_str());
+    let people: Vec<&str> = people.filter(|login| cloud.may_approve(gate, request, login)).collect();
+    match people.as_slice() {
+        [] => "; nobody may approve".to_owned(),
+        people => format!("; {} may approve", people.join(", ")),
+    }
+}
+
+/// A button for what a person may do, or one that can't be pressed.
+fn button((action, label, may): (&str, &str, bool), request: &ChangeRequest, who: &str) -> String {
+    let disabled = if may { "" } else { " disabled" };
     format!(
         "<form method=post action='/sim/page/{action}'><input type=hidden name=as value='{}'>\
-         <input type=hidden name=id value='{}'><button class={action}>{label}<span class=as> as {}</span></button></form>",
+         <input type=hidden name=id value='{}'><button class={action}{disabled}>{label}<span class=as> as {}</span></button></form>",
         escape(who),
         escape(&request.id),
         escape(who)
@@ -144,12 +179,12 @@ fn row(now: Timestamp, deployment: &Deployment) -> String {
         _ => "",
     };
     format!(
-        "<tr><td><code>{}</code><td>{}<td>{}<td><span class='tag {status}'>{status}</span> <small>{}</small>\
+        "<tr><td><code>{}</code><td><span class='tag {status}'>{status}</span> <small>{}</small><td>{}<td>{}\
          <td>{}<td><code>{}</code><td>{}",
         escape(&deployment.stack),
+        escape(why),
         deployment.version,
         escape(&deployment.operation),
-        escape(why),
         escape(&deployment.created_by),
         escape(&mark),
         span(now.duration_since(deployment.created_at).as_secs())
@@ -196,6 +231,7 @@ pre{margin:.5rem 0;padding:.6rem .8rem;background:var(--back);border:1px solid v
 ul{margin:.4rem 0;padding:0;list-style:none}li::before{display:inline-block;width:1.4em;content:'○'}li.ok::before{content:'✓';color:#1a8a4a}
 .buttons{display:flex;flex-wrap:wrap;gap:.5rem}form{margin:.3rem 0 0}
 button{font:inherit;padding:.3rem .9rem;border-radius:.4rem;border:1px solid var(--line);background:var(--card);color:inherit;cursor:pointer}
+button:disabled{opacity:.45;cursor:not-allowed}
 button.approve,button.apply{background:#1a7f45;border-color:#1a7f45;color:#fff}button.close{color:#b3261e;border-color:currentcolor}
 @media(prefers-color-scheme:dark){button.close{color:#ff9b93}}.as{font-size:.85em}
 .tag{display:inline-block;padding:0 .6rem;border-radius:1rem;font-size:.8rem;font-weight:600;background:#8883;white-space:nowrap}

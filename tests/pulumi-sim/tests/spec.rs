@@ -397,7 +397,9 @@ async fn a_person_reviews_on_the_page() {
     let id = {
         let mut cloud = sim.cloud();
         let id = cloud.request_open(sim.now(), "signoff-deployer", "acme/credentials/prod", &body).unwrap().remove(0);
-        cloud.submit(sim.now(), "signoff-deployer", &id, Some("<script>alert(1)</script>")).unwrap();
+        cloud
+            .submit(sim.now(), "signoff-deployer", &id, Some("stack: acme/api/prod\n<script>alert(1)</script>"))
+            .unwrap();
         id
     };
     let caller = Caller::new(&sim.url());
@@ -415,10 +417,37 @@ async fn a_person_reviews_on_the_page() {
     let shown = page(&format!("/acme/esc/credentials/prod?version={id}")).await;
     assert!(shown.contains("article class='pending meant'") && shown.contains("&lt;script&gt;alert(1)"));
     assert!(!shown.contains("<script>alert"));
+    assert!(shown.contains("prod-signoff</b> 0 of 1: nobody yet; alice, bob, carol may approve"));
+    // What somebody may not do can't be pressed, and is refused all the same.
+    let disabled = "<button class=approve disabled>";
+    assert!(page("/?as=erin").await.contains(disabled) && !page("/?as=bob").await.contains(disabled));
+    assert!(page("/?as=erin").await.contains("<button class=close disabled>"));
     assert!(click("approve", "erin").await.contains("Refused: user is not an eligible approver"));
-    assert!(click("approve", "bob").await.contains("Approved, as bob."));
-    assert!(click("unapprove", "bob").await.contains("Approval withdrawn"));
+    let shown = click("approve", "bob").await;
+    assert!(shown.contains("Approved credentials/prod for acme/api/prod, as bob."));
+    assert!(shown.contains("article class='ready meant'"), "what was meant is still meant");
+    assert!(click("unapprove", "bob").await.contains("Approval withdrawn from credentials/prod"));
     assert!(click("approve", "carol").await.contains("prod-signoff</b> 1 of 1: carol"));
-    assert!(click("apply", "carol").await.contains("Applied, as carol."));
+    assert!(click("apply", "carol").await.contains("Applied credentials/prod for acme/api/prod, as carol."));
     assert_eq!(sim.cloud().change_request(&id).unwrap().status, Status::Applied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_is_not_there_and_who_never_approved() {
+    let sim = Sim::start(SimConfig::new(seed::acme(4))).await.unwrap();
+    let body = json!({"grantExpirationSeconds": 60, "accessDurationSeconds": 60});
+    {
+        let mut cloud = sim.cloud();
+        let id = cloud.request_open(sim.now(), "signoff-deployer", "acme/credentials/prod", &body).unwrap().remove(0);
+        cloud.submit(sim.now(), "signoff-deployer", &id, None).unwrap();
+        cloud.close_as(sim.now(), "bob", &id, None).unwrap();
+    }
+    let caller = Caller::new(&sim.url());
+    let page = async |path: &str| {
+        caller.client.get(format!("{}{path}", sim.url())).send().await.unwrap().text().await.unwrap()
+    };
+    let shown = page("/?version=%3Cb%3E").await;
+    assert!(shown.contains("There is no change request <code>&lt;b&gt;</code> here."));
+    assert!(shown.contains("prod-signoff</b> 0 of 1: nobody</li>") && !shown.contains("nobody yet"));
+    assert!(!page("/").await.contains("There is no change request"));
 }

@@ -4,7 +4,11 @@ use crate::request::Outcome;
 
 fn ending(life: Life) -> Scene {
     let outcome = Outcome::new("cancelled", "Cancelled by alice.");
-    Scene::of(life.then(Event::EndDecided { to: State::Cancelled, outcome }))
+    Scene::of(life.then(Event::EndDecided {
+        to: State::Cancelled,
+        outcome,
+        rests_on: crate::event::RestsOn::default(),
+    }))
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The loop with everything around it in memory: what it does when calls fail, answers are lost and others are faster.
 
 mod crashing;
+mod enduring;
 mod several;
 mod waiting;
 

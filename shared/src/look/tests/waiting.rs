@@ -184,12 +184,54 @@ fn a_token_that_is_refused_for_a_day_is_the_end() {
     }
     world.pass(23 * 60);
     assert_eq!(world.state(), State::PendingApproval);
-    world.pass(70);
+    world.pass(80);
     assert_eq!(
         world.outcome(),
         "principal-token: Pulumi Cloud refused the principal default for 24 hours. Give it a good token, and its rights, and ask again. These change requests could not be closed, close them at Pulumi Cloud: cr-1."
     );
     assert_eq!((world.state(), world.due()), (State::Error, None));
+}
+
+#[test]
+fn drafts_that_may_be_left_are_named_when_the_token_is_refused_for_a_day() {
+    let world = World::new();
+    world.cloud.fail("request_open", Fault::Lost);
+    world.work();
+    for _ in 0..3_000 {
+        world.cloud.fail("identity", Fault::Answer(CloudError::Unauthorized("401".to_owned())));
+    }
+    world.pass(25 * 60);
+    assert_eq!((world.state(), world.due()), (State::Error, None));
+    let said = world.outcome();
+    assert!(
+        said.contains("It is not known whether drafts of open requests for acme/credentials/prod were left"),
+        "{said}"
+    );
+}
+
+#[test]
+fn drafts_that_another_login_created_are_waited_for_and_named() {
+    let world = World::new();
+    world.cloud.fail("request_open", Fault::Lost);
+    world.work();
+    world.cloud.inside().login = "somebody-else".parse().unwrap();
+    world.pass(25 * 60);
+    assert_eq!(world.cloud.count("request_open"), 1, "what the other one left has to go first");
+    let said = world.outcome();
+    assert!(said.starts_with("principal-changed: ") && said.contains("whether drafts of open requests"), "{said}");
+}
+
+#[test]
+fn a_change_request_that_cant_be_found_with_another_token_is_named_and_not_said_to_be_closed() {
+    let world = World::to(State::PendingApproval);
+    world.cancel().unwrap();
+    world.cloud.inside().login = "somebody-else".parse().unwrap();
+    for _ in 0..3_000 {
+        world.cloud.fail("change_request", Fault::Answer(CloudError::NotFound("404".to_owned())));
+    }
+    world.pass(25 * 60);
+    assert!(world.outcome().contains("The change request cr-1 of"), "{}", world.outcome());
+    assert!(!world.trail().iter().any(|event| event == "change_request_closed"), "{:?}", world.trail());
 }
 
 #[test]
@@ -227,15 +269,25 @@ fn it_is_looked_at_less_often_as_it_grows_old_and_never_after_its_end() {
         world.look(Worker::Apply).unwrap();
         world.due().unwrap().duration_since(world.clock.now())
     };
-    assert_eq!(pause(&world), SWEEP);
+    assert_eq!(pause(&world), SWEEP / 2);
     world.clock.pass(SignedDuration::from_hours(2));
     world.look(Worker::Apply).unwrap();
-    assert_eq!(pause(&world), SWEEP * 5);
+    assert_eq!(pause(&world), SWEEP * 5 - SWEEP / 2);
     world.clock.pass(SignedDuration::from_hours(24));
     world.look(Worker::Apply).unwrap();
-    assert_eq!(pause(&world), SWEEP * 15);
+    assert_eq!(pause(&world), SWEEP * 15 - SWEEP / 2);
     let before = world.request().ask.expires_at() - SignedDuration::from_mins(3);
     world.clock.pass(before.duration_since(world.clock.now()));
     world.look(Worker::Apply).unwrap();
     assert!(world.due().unwrap() <= world.request().ask.expires_at());
+}
+
+#[test]
+fn the_sweeps_own_patience_does_not_make_it_look_more_often() {
+    let world = World::to(State::PendingApproval);
+    world.pass(24 * 60);
+    let before = world.cloud.inside().calls.len();
+    world.pass(60);
+    let looks = world.cloud.inside().calls.len() - before;
+    assert!(looks <= 4 + 1, "every fifteenth sweep is a look with one call: {looks}");
 }

@@ -31,6 +31,11 @@ async fn waiting_for_a_request_that_is_approved_ends_with_0() {
     gate.expect_state(&id, "pending_approval").await;
     let ended = gate.cli("bob", &["approve", &id, "--yes", "--comment", "Looks good"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(
+        ended.out.contains("\nIt has enough approvals.") || ended.out.contains("\nIt is succeeded"),
+        "{}",
+        ended.out
+    );
     let (code, said) = code(waiting).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&id) && said.contains("succeeded"), "{said}");
@@ -56,7 +61,7 @@ async fn the_exit_code_says_how_the_request_ended() {
 
     let (cancelled, waiting) = asking(&gate, &["--json"]).await;
     gate.expect_state(&cancelled, "pending_approval").await;
-    let ended = gate.cli("bob", &["cancel", &cancelled]).await;
+    let ended = gate.cli("bob", &["cancel", &cancelled, "--reason", "not needed"]).await;
     assert_eq!(ended.code, Some(1), "bob may not: {}{}", ended.out, ended.err);
     let ended = gate.cli("alice", &["cancel", &cancelled, "--reason", "not needed"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -85,6 +90,7 @@ async fn the_requesters_own_approval_is_given_but_waited_on() {
     gate.expect_state(&id, "pending_approval").await;
     let ended = gate.cli("alice", &["approve", &id, "--yes"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("It waits for self-approval: credentials/prod: 0 of 1"), "{}", ended.out);
     gate.expect_blocker(&id, "self-approval").await;
     let shown = gate.cli("alice", &["show", &id]).await;
     assert!(shown.out.contains("0 of 1 approvals that count"), "{}", shown.out);

@@ -6,6 +6,9 @@ use signoff_tests::{Gate, Setup, together};
 const OPEN: &str = "/api/esc/environments/*/*/*/open/request";
 const SUBMIT: &str = "/api/change-requests/*/*/submit";
 const APPLY: &str = "/api/change-requests/*/*/apply";
+/// A stack with one gated environment, and one with two.
+const ONE: &str = "acme/web/prod";
+const TWO: &str = "acme/platform/prod";
 const DEPLOY: &str = "/api/stacks/*/*/*/deployments";
 
 /// Whether something is what the call to this path does.
@@ -32,36 +35,47 @@ async fn goes_on(gate: Gate, id: &str) {
 }
 
 /// Killed when a call took effect and its answer had not come: what it did is found again, or closed and done anew.
-async fn killed_before_the_answer(path: &'static str) {
+async fn killed_before_the_answer(path: &'static str, stack: &'static str) {
     let mut gate = with_fault(path, Fault::SilenceAfterEffect).await;
-    let id = gate.ask("alice", "acme/web/prod", "update").await;
+    let id = gate.ask("alice", stack, "update").await;
     if path == APPLY || path == DEPLOY {
-        gate.approve("bob", &id).await;
+        gate.approve("carol", &id).await;
     }
     gate.expect_history(path, |what| is_effect_of(path, what)).await;
     gate.kill().await;
     gate.restart().await;
     if path == OPEN || path == SUBMIT {
-        gate.approve("bob", &id).await;
+        gate.approve("carol", &id).await;
     }
     goes_on(gate, &id).await;
 }
 
 /// The connection breaks when a call took effect; the gate lives on.
-async fn cut_off(path: &'static str) {
+async fn cut_off(path: &'static str, stack: &'static str) {
     let gate = with_fault(path, Fault::BreakAfter).await;
-    let id = gate.ask("alice", "acme/web/prod", "update").await;
-    gate.approve("bob", &id).await;
+    let id = gate.ask("alice", stack, "update").await;
+    gate.approve("carol", &id).await;
     goes_on(gate, &id).await;
 }
 
 #[tokio::test]
 async fn killed_between_the_effect_of_a_call_and_its_answer() {
     together(vec![
-        Box::pin(killed_before_the_answer(OPEN)),
-        Box::pin(killed_before_the_answer(SUBMIT)),
-        Box::pin(killed_before_the_answer(APPLY)),
-        Box::pin(killed_before_the_answer(DEPLOY)),
+        Box::pin(killed_before_the_answer(OPEN, ONE)),
+        Box::pin(killed_before_the_answer(SUBMIT, ONE)),
+        Box::pin(killed_before_the_answer(APPLY, ONE)),
+        Box::pin(killed_before_the_answer(DEPLOY, ONE)),
+    ])
+    .await;
+}
+
+/// One of two is submitted or applied, and the other is not.
+#[tokio::test]
+async fn killed_between_two_change_requests() {
+    together(vec![
+        Box::pin(killed_before_the_answer(OPEN, TWO)),
+        Box::pin(killed_before_the_answer(SUBMIT, TWO)),
+        Box::pin(killed_before_the_answer(APPLY, TWO)),
     ])
     .await;
 }
@@ -69,10 +83,10 @@ async fn killed_between_the_effect_of_a_call_and_its_answer() {
 #[tokio::test]
 async fn connections_that_break_after_the_call_took_effect() {
     together(vec![
-        Box::pin(cut_off(OPEN)),
-        Box::pin(cut_off(SUBMIT)),
-        Box::pin(cut_off(APPLY)),
-        Box::pin(cut_off(DEPLOY)),
+        Box::pin(cut_off(OPEN, ONE)),
+        Box::pin(cut_off(SUBMIT, TWO)),
+        Box::pin(cut_off(APPLY, TWO)),
+        Box::pin(cut_off(DEPLOY, ONE)),
     ])
     .await;
 }
@@ -102,7 +116,9 @@ async fn killed_while_it_waits_and_approved_meanwhile() {
 async fn killed_while_it_follows_a_deployment_that_ends_meanwhile() {
     let mut gate = Setup::new().cloud(|cloud| _ = cloud.set_hold("acme/web/prod", true)).start().await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
+    let next = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve("bob", &id).await;
+    gate.approve("bob", &next).await;
     gate.expect_state(&id, "deploying").await;
     gate.kill().await;
     gate.sim.cloud().set_hold("acme/web/prod", false);
@@ -112,6 +128,7 @@ async fn killed_while_it_follows_a_deployment_that_ends_meanwhile() {
     )
     .await;
     gate.restart().await;
+    gate.expect_state(&next, "succeeded").await;
     goes_on(gate, &id).await;
 }
 

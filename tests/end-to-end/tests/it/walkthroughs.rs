@@ -50,6 +50,28 @@ async fn closing_a_change_request_refuses_the_deployment_and_says_who() {
 }
 
 #[tokio::test]
+async fn closing_one_of_two_change_requests_closes_the_other() {
+    let gate = Setup::new().start().await;
+    let id = gate.ask("alice", "acme/platform/prod", "update").await;
+    let network = gate.change_request(&id, "network/prod").await;
+    gate.click(|cloud, now| cloud.close_as(now, "carol", &network, Some("no"))).expect("carol may close");
+    let message = gate.expect_end(&id, "rejected", "rejected").await;
+    assert!(message.starts_with("carol closed the change request of network/prod: no."), "{message}");
+    assert_eq!(gate.statuses(&id), [Status::Closed, Status::Closed]);
+    let words = gate.event_words(&id).await;
+    assert!(
+        words.ends_with(&[
+            "end_decided".to_owned(),
+            "change_request_closed".to_owned(),
+            "change_request_closed".to_owned(),
+            "rejected".to_owned()
+        ]),
+        "{words:?}"
+    );
+    gate.finish().await;
+}
+
+#[tokio::test]
 async fn webhooks_that_come_twice_late_out_of_order_or_never_change_nothing() {
     let faults = WebhookFaults { lost: 0.3, doubled: 0.6, delayed: 0.5, delay_ms: 400, reordered: 0.5 };
     let gate = Setup::seeded(7).webhook_faults(faults).start().await;

@@ -329,7 +329,7 @@ impl Cloud {
     }
 
     /// Apply and close: the creator, who may write the environment, and who may approve.
-    fn has_access(&self, login: &str, at: usize) -> Result<(), Refusal> {
+    pub(crate) fn has_access(&self, login: &str, at: usize) -> Result<(), Refusal> {
         let request = &self.change_requests[at];
         let writes = self.environment_permission(&request.environment, login) >= EnvironmentPermission::Write;
         let approves = || self.verdicts(request).iter().any(|v| self.may_approve(&v.gate, request, login));

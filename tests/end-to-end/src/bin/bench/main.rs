@@ -1,12 +1,15 @@
 //! `make bench`: how fast and how big signoff is on this machine. It runs the real release binary against the simulated Pulumi Cloud, and prints
-//! what it measured with the goal beside it. It takes about five minutes, and judges nothing: a busy machine is no bug.
+//! what it measured with the goal beside it; `bench cost` and `bench speed` measure half of it. It takes a few minutes, and judges nothing: a busy
+//! machine is no bug.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod cost;
 mod gate;
 mod speed;
+mod units;
 mod world;
+mod writes;
 
 use std::error::Error;
 
@@ -28,11 +31,17 @@ impl Line {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut lines = speed::measure().await?;
-    let costs = cost::measure().await?;
-    lines.extend(costs.iter().flat_map(cost::Cost::lines));
-    for cost in &costs {
-        cost.print();
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let mut lines = Vec::new();
+    if wanted("cost") {
+        for cost in cost::measure().await? {
+            cost.print();
+            lines.extend(cost.lines());
+        }
+    }
+    if wanted("speed") {
+        lines.extend(speed::measure().await?);
     }
     print(&["what", "measured", "goal"], lines.into_iter().map(|line| vec![line.what, line.measured, line.goal]));
     Ok(())

@@ -1,0 +1,194 @@
+//! What does not go away by itself: a ledger restored from a backup, answers that never come, conflicts that stay, clocks that were wrong.
+
+use super::*;
+use crate::event::Actor;
+
+fn statuses(world: &World) -> Vec<String> {
+    world.cloud.inside().change_requests.iter().map(|one| one.status.as_str().to_owned()).collect()
+}
+
+#[test]
+fn a_restored_ledger_finds_its_deployment_again_even_after_the_grant() {
+    for minutes in [1, 90] {
+        let world = World::to(State::PendingApproval);
+        let backup = world.backup();
+        world.cloud.approve("bob");
+        world.pass(1);
+        assert_eq!(world.state(), State::Deploying);
+        world.cloud.run(0, DeploymentStatus::Running);
+        world.clock.pass(SWEEP * minutes);
+        world.restore(backup);
+        world.pass(3);
+        assert_eq!((world.state(), world.cloud.count("deploy")), (State::Deploying, 1), "after {minutes} minutes");
+        world.cloud.run(0, DeploymentStatus::Succeeded);
+        world.pass(5);
+        assert_eq!(world.state(), State::Succeeded);
+    }
+}
+
+#[test]
+fn what_a_restored_ledger_can_not_adopt_it_names() {
+    let world = World::to(State::PendingApproval);
+    let backup = world.backup();
+    world.cloud.approve("bob");
+    world.pass(1);
+    world.restore(backup);
+    world.book.inside().gates.gates.clear();
+    world.pass(1);
+    let outcome = world.outcome();
+    assert!(outcome.starts_with("gate-gone: "), "{outcome}");
+    assert!(outcome.contains("deployment 1 carries this request's mark"), "{outcome}");
+}
+
+#[test]
+fn a_restored_ledger_closes_what_it_does_not_know_that_it_submitted() {
+    let world = World::new();
+    let backup = world.backup();
+    world.work();
+    assert_eq!(statuses(&world), ["pending"]);
+    world.clock.pass(SWEEP * 30);
+    world.restore(backup);
+    world.pass(1);
+    assert_eq!(
+        (world.state(), statuses(&world)),
+        (State::PendingApproval, vec!["closed".to_owned(), "pending".to_owned()])
+    );
+}
+
+#[test]
+fn one_that_can_never_be_read_ends_a_day_after_its_time() {
+    let world = World::to(State::PendingApproval);
+    world.cloud.inside().down = Some("change_request");
+    world.pass(72 * 60 + 23 * 60);
+    assert_eq!(world.state(), State::PendingApproval);
+    world.pass(2 * 60);
+    assert_eq!(world.state(), State::Error);
+    let outcome = world.outcome();
+    assert!(outcome.starts_with("no-answer: "), "{outcome}");
+    assert!(outcome.contains("close them at Pulumi Cloud: cr-1"), "{outcome}");
+    world.nobody_is_in_line();
+}
+
+#[test]
+fn a_deployment_whose_stack_can_never_be_read_frees_the_line() {
+    let world = World::to(State::Deploying);
+    world.cloud.inside().down = Some("deployments");
+    world.pass(9 * 24 * 60 + 90);
+    assert!(world.outcome().starts_with("no-answer: "), "{}", world.outcome());
+    world.nobody_is_in_line();
+}
+
+#[test]
+fn an_outage_does_not_count_as_a_refusal() {
+    let world = World::to(State::PendingApproval);
+    let refused = || Fault::Answer(CloudError::Unauthorized("401".to_owned()));
+    world.cloud.fail("change_request", refused());
+    world.pass(1);
+    world.cloud.inside().down = Some("change_request");
+    world.pass(25 * 60);
+    world.cloud.inside().down = None;
+    world.cloud.fail("change_request", refused());
+    world.pass(6);
+    assert_eq!(world.state(), State::PendingApproval, "refused for a minute, not for a day");
+}
+
+#[test]
+fn a_deployment_that_started_as_it_was_cancelled_is_reported_as_what_it_was() {
+    let world = std::sync::Arc::new(World::to(State::Deploying));
+    let other = std::sync::Arc::clone(&world);
+    world.cloud.fail("cancel_deployment", Fault::Answer(CloudError::Conflict("it is starting".to_owned())));
+    let starts = move || other.cloud.run(0, DeploymentStatus::Running);
+    world.cloud.inside().meanwhile = Some(("cancel_deployment", Box::new(starts)));
+    world.pass(65);
+    assert_eq!(world.cloud.count("cancel_deployment"), 1);
+    world.cloud.run(0, DeploymentStatus::Failed);
+    // After its first hour it is looked at every fifth sweep.
+    world.pass(5);
+    assert!(world.outcome().starts_with("deployment-failed: "), "{}", world.outcome());
+}
+
+#[test]
+fn what_conflicts_says_so_while_it_waits_and_when_it_ends() {
+    let conflict = || Fault::Answer(CloudError::Conflict("somebody else is at it".to_owned()));
+    for call in ["request_open", "submit"] {
+        let world = World::new();
+        world.cloud.fail(call, conflict());
+        world.work();
+        let waits = world.waits().join("; ");
+        assert!(waits.contains("(somebody else is at it)"), "{call}: {waits}");
+        world.pass(2);
+        assert_eq!(world.state(), State::PendingApproval);
+    }
+    let world = World::to(State::Approved);
+    for _ in 0..200 {
+        world.cloud.fail("deploy", conflict());
+    }
+    world.pass(30);
+    assert!(world.waits()[0].contains("(somebody else is at it)"), "{:?}", world.waits());
+    world.pass(35);
+    assert!(world.outcome().starts_with("not-deployed-in-time: "), "{}", world.outcome());
+    assert!(world.outcome().contains("somebody else is at it"), "{}", world.outcome());
+}
+
+#[test]
+fn whoever_pressed_apply_stands_in_the_trail() {
+    for (approver, word) in [("bob", "granted"), ("alice", "end_decided")] {
+        let world = World::to(State::PendingApproval);
+        world.cloud.approve(approver);
+        world.cloud.set("cr-1", ChangeRequestStatus::Applied, "dave", None);
+        world.pass(1);
+        let events = world.book.inside().rows[&world.id].events.clone();
+        let daves = events.iter().find(|event| event.data.actor == Actor::Login("dave".parse().unwrap()));
+        let words: Vec<_> = events.iter().map(|event| event.kind.clone()).collect();
+        let kind = daves.unwrap_or_else(|| panic!("dave is in none of {words:?}")).kind.clone();
+        let word =
+            if word == "granted" { ["applied", "granted"].as_slice() } else { ["end_decided", "errored"].as_slice() };
+        assert!(word.iter().any(|word| kind.ends_with(word)), "{kind}");
+    }
+}
+
+#[test]
+fn a_look_that_the_ledger_cut_short_leaves_no_lease() {
+    let world = World::to(State::Approved);
+    let calls = world.book.inside().calls;
+    world.look(Worker::Apply).unwrap();
+    let took = world.book.inside().calls - calls;
+    for at in 2..took {
+        let world = World::to(State::Approved);
+        let now = world.book.inside().calls;
+        world.book.inside().fault_at = Some((now + at, false));
+        if world.look(Worker::Apply).is_err() {
+            assert!(world.book.inside().rows[&world.id].lease.is_none(), "call {at}");
+        }
+        world.look(Worker::Apply).unwrap();
+        assert!(matches!(world.state(), State::Granted), "call {at}: {}", world.state());
+    }
+}
+
+#[test]
+fn another_machine_token_of_the_same_login_is_somebody_else() {
+    let world = World::to(State::Approved);
+    world.cloud.inside().machine = Some("other".to_owned());
+    world.pass(1);
+    assert!(world.outcome().starts_with("principal-changed: "), "{}", world.outcome());
+    assert_eq!(world.cloud.count("apply"), 0);
+}
+
+#[test]
+fn other_durations_than_were_submitted_are_seen_after_the_apply_too() {
+    let world = std::sync::Arc::new(World::to(State::Approved));
+    let other = std::sync::Arc::clone(&world);
+    world.cloud.inside().meanwhile =
+        Some(("apply", Box::new(move || other.cloud.inside().durations = (86_400, 86_400))));
+    world.pass(1);
+    assert!(world.outcome().starts_with("change-request-edited: "), "{}", world.outcome());
+    assert_eq!(world.cloud.count("deploy"), 0);
+}
+
+#[test]
+fn who_cancels_gives_the_turn_back_at_once() {
+    let world = World::to(State::Approved);
+    world.book.inside().line.turn = Some(world.id);
+    world.cancel().unwrap();
+    assert_eq!(world.book.inside().line.turn, None);
+}

@@ -1,0 +1,80 @@
+//! When all is over: what is left?
+
+use jiff::{SignedDuration, Timestamp};
+use signoff_core::chain;
+use signoff_core::decide::{CLOSING_HOURS, LOST_AFTER_DAYS};
+
+use super::Case;
+use crate::world::World;
+
+/// By when a request has ended, if Pulumi Cloud answers from `from` on: its time to be approved, its grant, a deployment's longest time, a day for
+/// what can't be closed, and an hour for the last looks.
+pub(crate) fn end_bound(case: &Case, from: Timestamp) -> Timestamp {
+    let deployment = SignedDuration::from_hours(24 * LOST_AFTER_DAYS);
+    let rest = SignedDuration::from_hours(CLOSING_HOURS + 1);
+    let all = case.ask.grant_expiration.duration() + deployment + rest;
+    case.ask.expires_at().max(from).saturating_add(all).unwrap_or(Timestamp::MAX)
+}
+
+/// How often a request may be looked at: by itself every sweep in its first hour, every fifth in its first day, then every fifteenth, each at most
+/// twice over; for each webhook, ten looks in 20 seconds at most; and for each mishap.
+pub(crate) fn look_bound(world: &World, case: &Case, until: Timestamp) -> u64 {
+    let life = until.duration_since(case.ask.created_at).as_secs().max(0);
+    let sweep = world.plan.timing.sweep.as_secs().max(1);
+    let (hour, day) = (3_600, 86_400);
+    let looks =
+        life.min(hour) / sweep + (life.min(day) - hour).max(0) / (5 * sweep) + (life - day).max(0) / (15 * sweep);
+    let rung = world.judge.delivered.min(u64::try_from(life / 20 + 1).unwrap_or(0) * 10);
+    30 + 2 * u64::try_from(looks).unwrap_or(0) + 2 * rung + 4 * world.judge.mishaps
+}
+
+/// Judges what is left.
+pub(crate) fn at_the_end(world: &mut World) {
+    for place in 0..world.tables.len() {
+        let rows: Vec<_> = world.tables[place].requests.values().cloned().collect();
+        for row in rows {
+            let status = &row.request.status;
+            let id = row.request.ask.id;
+            let replayed = chain::verify(&row.events, status.sequence, &row.request.head);
+            world.check("5 trail", replayed.as_ref() == Ok(&row.request), || {
+                format!("{id}: its trail does not give what is stored: {:?}", replayed.err())
+            });
+            world.check("3 ends", status.state.is_terminal(), || {
+                format!("{id} is still {} at the end: {:?}", status.state, row.work)
+            });
+            world.check("over is not due", !status.state.is_terminal() || row.work.due.is_none(), || {
+                format!("{id} is over, and still due")
+            });
+            let secret = format!("{:?}{:?}{:?}", row.request, row.events, row.work);
+            world.check("7 no secret", !secret.contains("SECRET"), || format!("{id} holds a secret: {secret}"));
+        }
+        let hooks = format!("{:?}{:?}", world.tables[place].hooks, world.tables[place].idempotency);
+        world.check("7 no secret", !hooks.contains("SECRET"), || "a delivery holds a secret".to_owned());
+    }
+    let now = world.now;
+    let cases: Vec<Case> = world.judge.cases.values().cloned().collect();
+    for case in cases {
+        let bound = look_bound(world, &case, case.ended.unwrap_or(now));
+        let (calls, looks) = (case.calls, case.looks);
+        world.check("looks are bounded", looks <= bound, || {
+            format!("{} was looked at {looks} times; {bound} is the most", case.ask.id)
+        });
+        // A look reads the identity, the settings, the rulesets, the deployments, and a few things of each change request.
+        world.check("calls are bounded", calls <= 8 * looks + 40, || {
+            format!("{} took {calls} calls in {looks} looks", case.ask.id)
+        });
+    }
+    let groups = world.judge.groups.clone();
+    for group in groups.iter().filter(|group| !group.excused) {
+        for id in &group.ids {
+            let open = world.cloud.change_request(id).is_some_and(|one| one.status.is_open());
+            let row = world.tables.iter().find_map(|table| table.requests.get(&group.request));
+            let named = row.and_then(|row| row.request.status.outcome.as_ref()).is_some_and(|outcome| {
+                outcome.message.contains(id) || outcome.message.contains("drafts of open requests")
+            });
+            world.check("4 nothing open", !open || named || row.is_none(), || {
+                format!("{id} of {} is open at the end", group.request)
+            });
+        }
+    }
+}

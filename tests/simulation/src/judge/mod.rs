@@ -1,0 +1,267 @@
+//! The judge: what always holds, judged by what the cloud saw and what the gate had read of it by then.
+//!
+//! `sending` judges each call right before it takes effect, `answered` notes what a look has read and whether it was as it has to be, `observe` goes
+//! through what took effect, `recorded` judges each step of a request, and `end` what is left when all is over.
+
+mod answered;
+mod end;
+mod observe;
+mod recorded;
+mod sending;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use pulumi_sim::{ChangeRequest, Cloud};
+use serde_json::Value;
+use signoff_core::gate::Gates;
+use signoff_core::names::RequestId;
+use signoff_core::request::{Ask, Worker};
+
+pub(crate) use answered::answered;
+pub(crate) use end::{at_the_end, end_bound};
+pub(crate) use observe::observe;
+pub(crate) use recorded::{recorded, turn_taken};
+pub(crate) use sending::sending;
+
+/// The plain variable by which a deployment tells its request.
+pub(crate) const MARK: &str = "SIGNOFF_REQUEST_ID";
+
+/// Something that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: Timestamp,
+    /// Which rule.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+/// What a look has read of a change request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Its status.
+    pub status: String,
+    /// Whether enough people who count had approved it at that moment.
+    pub enough: bool,
+}
+
+/// A look of a worker at a request, as the judge sees it.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// The installation.
+    pub place: usize,
+    /// The request.
+    pub request: RequestId,
+    /// The worker.
+    pub worker: Option<Worker>,
+    /// When it began, truly.
+    pub began: Timestamp,
+    /// Until when its lease is, on its own clock.
+    pub until: Timestamp,
+    /// The gates as it read them.
+    pub gates: Option<Gates>,
+    /// Whether the principal's token was whose it has to be.
+    pub identity: Option<bool>,
+    /// Whether the deployment settings were as they have to be.
+    pub settings: Option<bool>,
+    /// The settings' version and content when they were read.
+    pub settings_seen: Option<(i64, Value)>,
+    /// Whether a ruleset was in force.
+    pub rulesets: Option<bool>,
+    /// Whether the stack had nothing running, queued or paused.
+    pub free: Option<bool>,
+    /// Whether the durations were those that were asked for.
+    pub durations: BTreeMap<String, bool>,
+    /// The change requests.
+    pub read: BTreeMap<String, Read>,
+    /// Whether the lease was confirmed.
+    pub confirmed: bool,
+    /// Whether an intent was written down.
+    pub intended: bool,
+}
+
+impl Look {
+    /// Another look begins under the same lease: what was read before counts no more.
+    pub fn forget(&mut self) {
+        (self.gates, self.identity, self.settings, self.settings_seen) = (None, None, None, None);
+        (self.rulesets, self.free) = (None, None);
+        (self.confirmed, self.intended) = (false, false);
+        self.durations.clear();
+        self.read.clear();
+    }
+}
+
+/// What the judge knows of a request.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The installation.
+    pub place: usize,
+    /// What was asked.
+    pub ask: Ask,
+    /// The settings that it was asked for with.
+    pub settings: Option<(i64, Value)>,
+    /// For each change request, how many approvals each ruleset asked for when it was submitted.
+    pub numbers: BTreeMap<String, BTreeMap<String, i64>>,
+    /// How many calls were made for it, and how many looks.
+    pub calls: u64,
+    /// How many looks there were.
+    pub looks: u64,
+    /// When it came to its end.
+    pub ended: Option<Timestamp>,
+}
+
+/// What one open request created.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// For which request.
+    pub request: RequestId,
+    /// The change requests.
+    pub ids: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+    /// Sent by a process that had stood still for longer than its lease, or lost with the ledger that was replaced by a backup.
+    pub excused: bool,
+}
+
+/// A deployment that carries a mark and was created by a call.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The request.
+    pub mark: String,
+    /// Its number on the stack.
+    pub version: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Sent by a process that had stood still for longer than its lease.
+    pub excused: bool,
+}
+
+/// A call whose effect comes later.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// Its method and path.
+    pub path: String,
+    /// The request that it was made for.
+    pub request: RequestId,
+    /// Whether its sender had stood still for longer than its lease.
+    pub excused: bool,
+    /// When its effect comes.
+    pub due: Timestamp,
+}
+
+/// All that the judge knows.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// The looks that run.
+    pub looks: BTreeMap<u64, Look>,
+    /// The requests.
+    pub cases: BTreeMap<RequestId, Case>,
+    /// What open requests created.
+    pub groups: Vec<Group>,
+    /// Marked deployments by id.
+    pub made: BTreeMap<String, Made>,
+    /// Who approved what, ever.
+    pub approved: BTreeSet<(String, String)>,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// How often each rule was checked.
+    pub checked: BTreeMap<&'static str, u64>,
+    /// When the ledger was replaced by a backup, and of when that was.
+    pub restored: Option<(Timestamp, Timestamp)>,
+    /// Calls that take effect later.
+    pub late: Vec<Late>,
+    /// How many deliveries came to the door.
+    pub delivered: u64,
+    /// How often something went wrong that makes a look more than it would be.
+    pub mishaps: u64,
+    /// How much of the cloud's history was gone through.
+    pub seen: usize,
+}
+
+impl Judge {
+    /// A rule is checked.
+    pub fn checks(&mut self, rule: &'static str) {
+        *self.checked.entry(rule).or_default() += 1;
+    }
+
+    /// A rule did not hold.
+    pub fn violated(&mut self, at: Timestamp, rule: &'static str, what: String) {
+        self.violations.push(Violation { at, rule, what });
+    }
+
+    /// A look begins.
+    pub fn begins(
+        &mut self,
+        task: u64,
+        worker: Option<Worker>,
+        place: usize,
+        request: RequestId,
+        began: Timestamp,
+        until: Timestamp,
+    ) {
+        if let Some(case) = self.cases.get_mut(&request) {
+            case.looks += 1;
+        }
+        let look = Look {
+            place,
+            request,
+            worker,
+            began,
+            until,
+            gates: None,
+            identity: None,
+            settings: None,
+            settings_seen: None,
+            rulesets: None,
+            free: None,
+            durations: BTreeMap::new(),
+            read: BTreeMap::new(),
+            confirmed: false,
+            intended: false,
+        };
+        self.looks.insert(task, look);
+    }
+
+    /// What an open request created that this change request is one of.
+    pub fn group_of(&self, change_request: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.ids.iter().any(|id| id == change_request))
+    }
+}
+
+/// Whether enough people who count have approved a change request, by the rules in force now and by the numbers of its submission.
+pub(crate) fn enough(cloud: &Cloud, case: &Case, change_request: &ChangeRequest) -> bool {
+    let verdicts = cloud.verdicts(change_request);
+    let asked = case.numbers.get(&change_request.id);
+    let gone = asked.into_iter().flatten().any(|(id, _)| !verdicts.iter().any(|verdict| verdict.gate.id == *id));
+    let principal = change_request.created_by.to_lowercase();
+    let satisfied = verdicts.iter().all(|verdict| {
+        let people: BTreeSet<String> = verdict.approvers.iter().map(|login| login.to_lowercase()).collect();
+        let requesters = [Some(&case.ask.requester.login), case.ask.on_behalf_of.as_ref()];
+        let asks = |login: &String| requesters.iter().flatten().any(|requester| requester.folded() == *login);
+        let counts = |login: &&String| **login != principal && (case.ask.gate.self_approval || !asks(login));
+        let counted = people.iter().filter(counts).count();
+        let then = asked.and_then(|asked| asked.get(&verdict.gate.id)).copied().unwrap_or(0);
+        let needed = verdict.gate.ruleset.required.max(then).max(1);
+        verdict.gate.strange_rule_type.is_none() && i64::try_from(counted).unwrap_or(0) >= needed
+    });
+    !verdicts.is_empty() && !gone && satisfied
+}
+
+/// Whether a change request still is what was submitted: the mark, one revision, the durations.
+pub(crate) fn unedited(case: &Case, installation: &str, change_request: &ChangeRequest) -> bool {
+    let mark = format!("signoff {installation} {}", case.ask.id);
+    let durations = change_request.revisions.first().is_some_and(|revision| {
+        revision.access_seconds == case.ask.access_duration.seconds()
+            && revision.grant_seconds == case.ask.grant_expiration.seconds()
+    });
+    change_request.description.lines().next() == Some(mark.as_str())
+        && change_request.latest_revision() == 1
+        && durations
+}
+
+/// The name of the installation at a place, as it stands in marks.
+pub(crate) fn installation(place: usize) -> &'static str {
+    if place == 0 { "first" } else { "second" }
+}

@@ -1,0 +1,199 @@
+//! A step of a request was recorded: does it rest on what the cloud saw?
+
+use signoff_core::chain::{self, Step};
+use signoff_core::event::{Actor, Event};
+use signoff_core::names::RequestId;
+use signoff_core::request::{Outcome, Request, State};
+
+use super::sending::is_excused;
+use super::{Case, Look};
+use crate::world::{Current, World, later};
+
+/// Judges a step.
+pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>, step: &Step, writer: Current) {
+    let (id, sealed) = (step.request.ask.id, &step.sealed);
+    let state = before.map(|request| request.status.state);
+    let Ok(event) = Event::parse(&sealed.kind, sealed.data.evidence.clone()) else {
+        return world.check("5 replay", false, || format!("{id}: {} makes no sense", sealed.kind));
+    };
+    world.coverage.add("transition", format!("{} --{}", state.map_or("none", State::as_str), event.word()));
+    let again = chain::replay_one(before, sealed, step.request.status.sequence);
+    world.check("5 replay", again.as_ref() == Ok(&step.request), || {
+        format!("{id}: replaying {} gives {again:?} instead of {:?}", event.word(), step.request)
+    });
+    let back = before.is_some_and(|request| sealed.time < request.status.updated_at);
+    world.check("5 times", !back, || format!("{id}: {} is of a time before the one before", event.word()));
+    if before.is_none() {
+        let case = Case {
+            place,
+            ask: step.request.ask.clone(),
+            settings: None,
+            numbers: Default::default(),
+            calls: 0,
+            looks: 0,
+            ended: None,
+        };
+        world.judge.cases.insert(id, case);
+        return;
+    }
+    if let Some(worker) = writer.worker {
+        let row = world.tables[place].requests.get(&id);
+        let wake = row.and_then(|row| row.wake);
+        world.check("no role wakes itself", wake != Some(worker), || {
+            format!("{worker:?} wakes itself by recording {} of {id}", event.word())
+        });
+    }
+    evidence(world, step, &event, writer);
+    if let Event::EndDecided { to: State::Expired, outcome, .. } = &event {
+        expires(world, step, outcome);
+    }
+    if step.request.status.state.is_terminal() {
+        ends(world, step, writer);
+    }
+}
+
+fn evidence(world: &mut World, step: &Step, event: &Event, writer: Current) {
+    let id = step.request.ask.id;
+    let status = &step.request.status;
+    let look = world.judge.looks.get(&writer.task).cloned();
+    match event {
+        Event::Opened { .. } => {
+            if let (Some(look), Some(case)) = (look, world.judge.cases.get_mut(&id)) {
+                case.settings = look.settings_seen;
+            }
+        }
+        Event::Approved { .. } => {
+            for one in &status.change_requests {
+                let read = look.as_ref().and_then(|look| look.read.get(&one.id)).cloned();
+                let good = read.as_ref().is_some_and(|read| read.enough);
+                world.check("6 approved", good, || format!("{id} is approved, and {} was seen as {read:?}", one.id));
+            }
+            came(world, step);
+        }
+        Event::ApprovalSeen { .. } => came(world, step),
+        Event::Applied { change_request, .. } => seen_applied(world, look.as_ref(), id, &change_request.id),
+        Event::Granted { .. } => {
+            let ids: Vec<String> = status.change_requests.iter().map(|one| one.id.clone()).collect();
+            for one in &ids {
+                seen_applied(world, look.as_ref(), id, one);
+            }
+        }
+        Event::Deploying { deployment, .. } => {
+            let mark = world.judge.made.get(&deployment.id).map(|made| made.mark.clone());
+            world.check("2 its own", mark == Some(id.to_string()), || {
+                format!("{id} takes deployment {} for its own, which carries {mark:?}", deployment.version)
+            });
+        }
+        Event::Succeeded { .. } | Event::Failed { .. } => {
+            let Some(own) = &status.deployment else { return };
+            let now = world.cloud.deployment(&own.id).map(|one| one.status.word());
+            let want = if status.state == State::Succeeded { &["succeeded"][..] } else { &["failed", "skipped"] };
+            // One that was deleted with its stack between the look and now has no status any more.
+            let backed = now.is_none_or(|now| want.contains(&now));
+            world.check("6 outcome", backed, || format!("{id} is {}, but its deployment is {now:?}", status.state));
+            reported(world, step, look.as_ref());
+        }
+        _ => {}
+    }
+}
+
+/// Whoever is named as the one whose approval came has approved.
+fn came(world: &mut World, step: &Step) {
+    let Actor::Login(login) = &step.sealed.data.actor else { return };
+    let mut own = step.request.status.change_requests.iter();
+    let did = own.any(|one| world.judge.approved.contains(&(one.id.clone(), login.folded())));
+    world.check("5 actor", did, || format!("{login} is named as an approver of {}", step.request.ask.id));
+}
+
+/// An apply counts once it was seen, with approvals that are enough.
+fn seen_applied(world: &mut World, look: Option<&Look>, id: RequestId, change_request: &str) {
+    let read = look.and_then(|look| look.read.get(change_request)).cloned();
+    let good = read.as_ref().is_some_and(|read| read.enough && read.status == "applied");
+    world.check("1 look after the apply", good, || {
+        format!("{change_request} of {id} is recorded as applied, and was seen as {read:?}")
+    });
+}
+
+/// Second deployments that were there when the last look began are named.
+fn reported(world: &mut World, step: &Step, look: Option<&Look>) {
+    let Some(look) = look else { return };
+    let status = &step.request.status;
+    let own = status.deployment.as_ref().map_or(0, |own| own.version);
+    let mark = step.request.ask.id.to_string();
+    let second = world.judge.made.values().find(|made| {
+        made.mark == mark && made.version != own && made.at < look.began && !status.duplicates.contains(&made.version)
+    });
+    let second = second.map(|made| made.version);
+    world.check("2 reported", second.is_none(), || format!("{mark} ends without a word of deployment {second:?}"));
+}
+
+/// Nobody's time is cut short.
+fn expires(world: &mut World, step: &Step, outcome: &Outcome) {
+    let early = later(world.now, world.plan.skew) < step.request.ask.expires_at();
+    let by_time = matches!(outcome.code.as_str(), "not-approved-in-time");
+    world.check("3 in its time", !(early && by_time), || format!("{} expires early", step.request.ask.id));
+}
+
+fn ends(world: &mut World, step: &Step, writer: Current) {
+    let id = step.request.ask.id;
+    let status = &step.request.status;
+    if let Some(case) = world.judge.cases.get_mut(&id) {
+        case.ended = Some(world.now);
+    }
+    world.coverage.add("end", format!("{} {}", status.state, status.outcome.as_ref().map_or("", |end| &end.code)));
+    let look = world.judge.looks.get(&writer.task).cloned();
+    let excused = look.is_some_and(|look| is_excused(world, &look));
+    let said = status.outcome.as_ref().map_or("", |outcome| outcome.message.as_str()).to_owned();
+    if status.state == State::Rejected {
+        let mut ours = status.change_requests.iter();
+        let closed =
+            ours.any(|one| world.cloud.change_request(&one.id).is_some_and(|one| one.status.word() == "closed"));
+        world.check("6 rejected", closed, || format!("{id} is rejected, and none of its change requests is closed"));
+    }
+    if status.deployment.is_some() {
+        return;
+    }
+    let groups: Vec<_> =
+        world.judge.groups.iter().filter(|group| group.request == id && !group.excused).cloned().collect();
+    for one in groups.iter().flat_map(|group| &group.ids) {
+        let open = world.cloud.change_request(one).is_some_and(|one| one.status.is_open());
+        let named = said.contains(one) || said.contains("drafts of open requests");
+        if open && named {
+            world.coverage.add("exception", "a change request that could not be closed, and is named");
+        }
+        world.check("4 closed", excused || !open || named, || {
+            format!("{id} is {}, and {one} is open: {said}", status.state)
+        });
+    }
+    // What was applied while it ended is named too, as long as it lets somebody in.
+    let mark = id.to_string();
+    // One that went with its stack can't be known any more.
+    let made = world.judge.made.iter().filter(|(id, _)| world.cloud.deployment(id).is_some());
+    let made = made.map(|(_, made)| made).any(|made| made.mark == mark && !made.excused);
+    let named = ["not known whether a deployment was created", "carries this request's mark"];
+    let unknown = named.iter().any(|named| said.contains(named));
+    let foreign = status.outcome.as_ref().is_some_and(|outcome| outcome.code == "foreign-mark");
+    world.check("2 known", excused || !made || unknown || foreign, || {
+        format!("{id} is {} without a deployment, but there is one that carries its mark", status.state)
+    });
+}
+
+/// A request took its stack's turn: nobody who asked earlier was approved by then.
+pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &str, id: RequestId) {
+    let Some(look) = world.judge.looks.get(&world.current.task).cloned() else { return };
+    let table = &world.tables[place];
+    let Some(own) = table.requests.get(&id).map(|row| row.request.ask.position) else { return };
+    let waiting: Vec<RequestId> =
+        table.waiting(stack).iter().filter(|other| other.position < own).map(|o| o.id).collect();
+    let skew = 2 * world.plan.skew;
+    let first = waiting.into_iter().find(|other| {
+        table.requests.get(other).is_some_and(|row| {
+            let status = &row.request.status;
+            status.state == State::Approved && status.ending.is_none() && later(status.updated_at, skew) < look.began
+        })
+    });
+    let excused = is_excused(world, &look);
+    world.check("late: in order", excused || first.is_none(), || {
+        format!("{id} takes the turn of {stack} before {first:?}, which was asked for earlier and is approved")
+    });
+}

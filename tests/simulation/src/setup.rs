@@ -1,0 +1,129 @@
+//! The world at its beginning: an organization, its stacks and environments, the gates.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use pulumi_sim::{Cloud, Eligible, EnvironmentPermission, HookScope, Permission, Role, Ruleset, StackSetup, Timing};
+use signoff_core::gate::Gates;
+
+use crate::chance::Chance;
+use crate::coverage::Coverage;
+use crate::judge::Judge;
+use crate::plan::Plan;
+use crate::table::Table;
+use crate::world::{BEGINNING, Current, World};
+
+/// The stacks, and the environment that each opens.
+pub const STACKS: [(&str, &str); 4] = [
+    ("acme/web/prod", "credentials/prod"),
+    ("acme/web/eu", "credentials/prod"),
+    ("acme/api/prod", "credentials/prod"),
+    ("acme/platform/prod", "credentials/platform"),
+];
+/// The rulesets, each with its environment.
+pub const RULESETS: [(&str, &str); 3] = [
+    ("acme/credentials/prod", "prod-signoff"),
+    ("acme/credentials/platform", "platform-signoff"),
+    ("acme/network/prod", "network-signoff"),
+];
+/// Who may approve; alice and dave also ask.
+pub const REVIEWERS: [&str; 4] = ["bob", "carol", "alice", "dave"];
+/// Who asks, and with which token. `ci` is a machine.
+pub const REQUESTERS: [&str; 4] = ["alice", "alice", "dave", "ci"];
+/// The login of the principal `default`.
+pub const PRINCIPAL: &str = "signoff-deployer";
+/// What the webhooks are signed with.
+pub const WEBHOOK_SECRET: &str = "hook-SECRET";
+
+/// The access token of somebody.
+pub fn token(login: &str) -> String {
+    format!("pul-SECRET-{login}")
+}
+
+/// The world of a seed.
+pub fn world(seed: u64, telling: bool) -> World {
+    let plan = Plan::of(seed);
+    let gates = gates(&plan, "");
+    let tables = (0..plan.installations).map(|_| Table::new(gates.clone())).collect();
+    World {
+        now: Timestamp::from_millisecond(BEGINNING).unwrap_or(Timestamp::UNIX_EPOCH),
+        chance: Chance::new(seed ^ 0x5EED),
+        cloud: cloud(seed, &plan),
+        tables,
+        tokens: BTreeMap::from([("default".to_owned(), token(PRINCIPAL))]),
+        coverage: Coverage::default(),
+        judge: Judge::default(),
+        calm: false,
+        current: Current::default(),
+        reached: None,
+        telling,
+        late_by: None,
+        steps: 0,
+        plan,
+    }
+}
+
+/// The gates, with another line for the first one, or in its place.
+pub fn gates(plan: &Plan, change: &str) -> Gates {
+    let [pending, grant, access] = plan.periods;
+    let common =
+        format!("pending-timeout = \"{pending}\"\ngrant-expiration = \"{grant}\"\naccess-duration = \"{access}\"\n");
+    let environment = if change.starts_with("environment") { "" } else { "environment = \"acme/credentials/prod\"\n" };
+    let (hold, change) = if change.starts_with("hold") { (change, "") } else { ("", change) };
+    let web = format!("[[gate]]\nstacks = [\"acme/web/*\"]\n{environment}{common}{change}\n");
+    let web = if change == "none" { String::new() } else { web };
+    let own = plan.self_approval;
+    let text = format!(
+        "{hold}\n{web}[[gate]]\nstacks = [\"acme/api/prod\"]\nenvironment = \"acme/credentials/prod\"\nself-approval = {own}\nrequesters = [\"alice\", \"dave\", \"machine:ci\"]\n{common}\n[[gate]]\nstacks = [\"acme/platform/prod\"]\nenvironment = \"acme/credentials/platform\"\n{common}"
+    );
+    match Gates::from_toml(&text) {
+        Ok(gates) => gates,
+        Err(why) => unreachable!("the simulation's gates are good: {why}\n{text}"),
+    }
+}
+
+fn cloud(seed: u64, plan: &Plan) -> Cloud {
+    let mut cloud = Cloud::new(seed);
+    cloud.omit_settings_version = plan.omit_version;
+    cloud.timing = Timing { accept_ms: 400, run_ms: 8_000 };
+    let reviewers = || [Eligible::team("reviewers")];
+    cloud
+        .organization("acme")
+        .person("acme", "alice", "Alice Archer", Role::Member)
+        .person("acme", "bob", "Bob Baker", Role::Member)
+        .person("acme", "carol", "Carol Chen", Role::Member)
+        .person("acme", "dave", "Dave Diaz", Role::Admin)
+        .person("acme", PRINCIPAL, "signoff deployer", Role::Member)
+        .person("acme", "mallory", "Mallory", Role::Member)
+        .machine_token(&token("ci"), "acme", "ci", "acme-ci")
+        .team("acme", "reviewers", &["alice", "bob", "carol", "dave", PRINCIPAL])
+        .team("acme", "network", &["carol", "bob"])
+        .environment("acme/credentials/prod", &[])
+        .environment("acme/credentials/platform", &["network/prod"])
+        .environment("acme/network/prod", &[])
+        .ruleset(
+            "acme/credentials/prod",
+            Ruleset::open("prod-signoff", plan.required, reviewers()).with_self_approval(),
+        )
+        .ruleset("acme/credentials/platform", Ruleset::open("platform-signoff", 1, reviewers()))
+        .ruleset("acme/network/prod", Ruleset::open("network-signoff", 1, [Eligible::team("network")]));
+    for (stack, environment) in STACKS {
+        let setup = StackSetup::git("https://github.com/acme/web.git", "refs/heads/main");
+        cloud.stack(stack, setup.opens(environment));
+        for login in ["alice", "acme-ci", PRINCIPAL, "mallory"] {
+            cloud.allow(login, stack, Permission::Write);
+            cloud.allow_environment(login, &format!("acme/{environment}"), EnvironmentPermission::Open);
+        }
+    }
+    for login in ["alice", "bob", "carol", "dave", PRINCIPAL, "mallory"] {
+        cloud.token(&token(login), login);
+    }
+    if plan.webhooks {
+        for place in 0..plan.installations {
+            let on = HookScope::Organization("acme".to_owned());
+            cloud.webhook(on, &format!("hook-{place}"), &place.to_string(), WEBHOOK_SECRET, &[]);
+        }
+        cloud.set_webhook_faults(plan.webhook_faults);
+    }
+    cloud
+}
