@@ -1,0 +1,273 @@
+/** Everything that can be set in a stack's configuration, with every default. `Pulumi.example.yaml` shows each key. */
+
+import * as pulumi from "@pulumi/pulumi";
+import { BadConfiguration, bool, byName, checked, type Decoder, fields, list, text, whole, word } from "./decode";
+import { type Gates, gateOf, principalsOf, readGates } from "./gates";
+import { badEnvironment, badLogin, badPrincipal, badStack, partsOf } from "./names";
+
+/** The five functions, in the order of the diagram. */
+export const FUNCTIONS = ["receive", "api", "apply", "deploy", "reconcile"] as const;
+
+/** One of the five functions. */
+export type FunctionName = (typeof FUNCTIONS)[number];
+
+/** Who may approve: exactly one of the two. */
+export type Approver = { user: string } | { team: string };
+
+/** An Open approval ruleset that the program looks after. */
+export interface ApprovalRule {
+  environment: string;
+  approvals: number;
+  approvers: Approver[];
+}
+
+/** The team through which a principal has its rights. */
+export interface Team {
+  principal: string;
+  name: string;
+  members: string[];
+  stacks: string[];
+}
+
+/** What a stack is configured to be. */
+export interface Settings {
+  /** What the names of things begin with: project and stack. */
+  name: string;
+  gates: Gates;
+  /** The principals' access tokens, by principal. */
+  tokens: Record<string, pulumi.Output<string>>;
+  installation: string;
+  pulumiUrl: string | undefined;
+  publicUrl: string | undefined;
+  log: string;
+  logRetentionDays: number;
+  architecture: "x86_64" | "arm64";
+  memoryMb: number;
+  reservedConcurrency: Partial<Record<FunctionName, number>>;
+  sweepMinutes: number;
+  parallelization: number;
+  throttling: { rate: number; burst: number };
+  /** `aws`, `create`, or the ARN of a key. */
+  encryptionKey: string;
+  checkpoints: { enabled: boolean; retentionDays: number; mode: "GOVERNANCE" | "COMPLIANCE" };
+  webhook: { manage: boolean; generation: number; acceptPrevious: boolean };
+  approvalRules: ApprovalRule[];
+  teams: Team[];
+  /** The name of a table that was restored; `undefined`: the program makes one. */
+  tableName: string | undefined;
+  alarms: { topics: string[]; pendingHours: number };
+  tags: Record<string, string>;
+}
+
+/** The retention times that CloudWatch Logs knows, up to ten years, in days. */
+const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
+
+const oneWord = checked((given) =>
+  /^[A-Za-z0-9._-]{1,60}$/.test(given) ? undefined : "one word of letters, digits, '-', '_' and '.' has to stand here",
+);
+const url = checked((given) =>
+  /^https:\/\/[^\s/?#]+\/?$/.test(given) ? undefined : "an address begins with https:// and has no path",
+);
+const arn = (service: string) =>
+  checked((given) =>
+    new RegExp(`^arn:[a-z-]+:${service}:[a-z0-9-]+:[0-9]{12}:[^\\s*]+$`).test(given)
+      ? undefined
+      : `an ARN of ${service} has to stand here`,
+  );
+const key: Decoder<string> = (value, path) => (value === "aws" || value === "create" ? value : arn("kms")(value, path));
+const retention: Decoder<number> = (value, path) => {
+  const days = whole(1, 3653)(value, path);
+  if (RETENTIONS.includes(days)) return days;
+  throw new BadConfiguration(path, `CloudWatch Logs knows these retention times: ${RETENTIONS.join(", ")} days`);
+};
+const login = checked(badLogin);
+const team = checked((given) =>
+  /^[A-Za-z0-9_-]{1,100}$/.test(given) ? undefined : "a team's name has letters, digits, '-' and '_'",
+);
+const approver: Decoder<Approver> = (value, path) => {
+  const { user, team: group } = fields("an approver", { user: login, team })(value, path);
+  if (user !== undefined && group === undefined) return { user };
+  if (group !== undefined && user === undefined) return { team: group };
+  throw new BadConfiguration(path, "an approver is either a user or a team");
+};
+const rule = fields(
+  "an approval rule",
+  { environment: checked(badEnvironment), approvals: whole(1, 10), approvers: list(approver) },
+  ["environment", "approvers"],
+);
+const group = fields(
+  "a team",
+  { principal: checked(badPrincipal), name: team, members: list(login), stacks: list(checked(badStack)) },
+  ["principal", "name", "members", "stacks"],
+);
+
+/** The keys, but `gates` and `tokens`. */
+const keys = {
+  installation: oneWord,
+  pulumiUrl: url,
+  publicUrl: url,
+  log: text,
+  logRetentionDays: retention,
+  architecture: word("x86_64", "arm64"),
+  memoryMb: whole(128, 10_240),
+  reservedConcurrency: byName(word(...FUNCTIONS), whole(1, 1_000)),
+  sweepMinutes: whole(1, 60),
+  parallelization: whole(1, 10),
+  throttling: fields("throttling", { rate: whole(1, 10_000), burst: whole(1, 5_000) }),
+  encryptionKey: key,
+  checkpoints: fields("checkpoints", {
+    enabled: bool,
+    retentionDays: whole(1, 36_500),
+    mode: word("GOVERNANCE", "COMPLIANCE"),
+  }),
+  webhook: fields("webhook", { manage: bool, generation: whole(1, 10_000), acceptPrevious: bool }),
+  approvalRules: list(rule),
+  teams: list(group),
+  tableName: checked((given) =>
+    /^[A-Za-z0-9_.-]{3,255}$/.test(given) ? undefined : "a table's name has 3 to 255 letters, digits, '-', '_' and '.'",
+  ),
+  alarms: fields("alarms", { topics: list(arn("sns")), pendingHours: whole(1, 8_760) }),
+  tags: byName(text, text),
+};
+
+/** Those whose value is a text as it stands; the others are data. */
+const TEXTS = ["installation", "pulumiUrl", "publicUrl", "log", "architecture", "encryptionKey", "tableName"];
+
+/** Reads the stack's configuration, all of it. What is wrong or unknown stops the preview, with the key and the reason. */
+export function readSettings(): Settings {
+  const config = new pulumi.Config("signoff");
+  try {
+    return checkedTogether(read(config));
+  } catch (error) {
+    if (error instanceof BadConfiguration) throw new pulumi.RunError(`signoff:${error.message}`);
+    throw error;
+  }
+}
+
+function read(config: pulumi.Config): Settings {
+  const names = Object.keys(pulumi.runtime.allConfig())
+    .filter((name) => name.startsWith("signoff:"))
+    .map((name) => name.slice("signoff:".length));
+  const raw: Record<string, unknown> = {};
+  for (const name of names.filter((one) => one !== "gates" && one !== "tokens")) {
+    raw[name] = TEXTS.includes(name) ? config.require(name) : data(config, name);
+  }
+  const found = fields("the configuration", keys)(raw, "");
+  return {
+    name: `${pulumi.getProject()}-${pulumi.getStack()}`,
+    gates: at("gates", () => readGates(data(config, "gates"))),
+    tokens: tokens(config),
+    installation: found.installation ?? "signoff",
+    pulumiUrl: found.pulumiUrl?.replace(/\/$/, ""),
+    publicUrl: found.publicUrl?.replace(/\/$/, ""),
+    log: found.log ?? "info",
+    logRetentionDays: found.logRetentionDays ?? 90,
+    architecture: found.architecture ?? "x86_64",
+    memoryMb: found.memoryMb ?? 128,
+    reservedConcurrency: found.reservedConcurrency ?? {},
+    sweepMinutes: found.sweepMinutes ?? 1,
+    parallelization: found.parallelization ?? 2,
+    throttling: { rate: 20, burst: 50, ...found.throttling },
+    encryptionKey: found.encryptionKey ?? "aws",
+    checkpoints: { enabled: false, retentionDays: 400, mode: "GOVERNANCE", ...found.checkpoints },
+    webhook: { manage: true, generation: 1, acceptPrevious: false, ...found.webhook },
+    approvalRules: (found.approvalRules ?? []).map(({ environment = "", approvals = 1, approvers = [] }) => {
+      return { environment, approvals, approvers };
+    }),
+    teams: (found.teams ?? []).map(({ principal = "", name = "", members = [], stacks = [] }) => {
+      return { principal, name, members, stacks };
+    }),
+    tableName: found.tableName,
+    alarms: { topics: [], pendingHours: 24, ...found.alarms },
+    tags: found.tags ?? {},
+  };
+}
+
+/** What has to hold between the keys. */
+function checkedTogether(settings: Settings): Settings {
+  const { gates, webhook } = settings;
+  const without = principalsOf(gates).find((principal) => settings.tokens[principal] === undefined);
+  if (without !== undefined) {
+    throw new BadConfiguration("tokens", `the principal ${without} of a gate has no token`);
+  }
+  if (webhook.acceptPrevious && webhook.generation === 1) {
+    throw new BadConfiguration("webhook.acceptPrevious", "there is no secret before that of generation 1");
+  }
+  settings.approvalRules.forEach(({ environment, approvals, approvers }, index) => {
+    const path = `approvalRules[${index}]`;
+    if (!gates.gate.some((gate) => gate.environment === environment)) {
+      throw new BadConfiguration(path, `environment: ${environment} is no gate's`);
+    }
+    if (settings.approvalRules.findIndex((other) => other.environment === environment) !== index) {
+      throw new BadConfiguration(path, `environment: ${environment} has a rule already`);
+    }
+    if (approvers.length === 0) throw new BadConfiguration(path, "approvers: without one nobody can approve");
+    const people = approvers.every((one) => "user" in one);
+    if (people && approvers.length < approvals) {
+      throw new BadConfiguration(path, `approvers: ${approvers.length} can't give ${approvals} approvals`);
+    }
+    // Who carries a deployment out does not count; a rule that lets them approve would only mislead.
+    const own = settings.teams.find((one) => approvers.some((who) => "team" in who && who.team === one.name));
+    if (own !== undefined) throw new BadConfiguration(path, `approvers: ${own.name} is a principal's team`);
+  });
+  settings.teams.forEach(({ principal, name, members, stacks }, index) => {
+    const path = `teams[${index}]`;
+    if (!principalsOf(gates).includes(principal)) {
+      throw new BadConfiguration(path, `principal: no gate names ${principal}`);
+    }
+    if (settings.teams.findIndex((other) => other.principal === principal || other.name === name) !== index) {
+      throw new BadConfiguration(path, "a principal has one team, and a team one principal");
+    }
+    if (members.length === 0) throw new BadConfiguration(path, "members: the principal's own login has to stand here");
+    const astray = stacks.find((stack) => gateOf(gates, stack)?.principal !== principal);
+    if (astray !== undefined) {
+      throw new BadConfiguration(path, `stacks: the gate of ${astray} is not one of the principal ${principal}`);
+    }
+    const environments = gates.gate.filter((gate) => gate.principal === principal).map((gate) => gate.environment);
+    const organizations = new Set([...stacks, ...environments].map((full) => partsOf(full).organization));
+    if (organizations.size > 1) throw new BadConfiguration(path, "a team is in one organization");
+  });
+  return settings;
+}
+
+/** The tokens. They have to be secret in the configuration. */
+function tokens(config: pulumi.Config): Settings["tokens"] {
+  const written = data(config, "tokens");
+  if (written === undefined) return {};
+  if (!isSecret("signoff:tokens")) {
+    throw new BadConfiguration(
+      "tokens",
+      "a token stands here in plain text; set it with --secret, and revoke this one",
+    );
+  }
+  const good = checked((given) => (given.trim() === "" ? "an empty token is a missing one" : undefined));
+  const found = byName(checked(badPrincipal), good)(written, "tokens");
+  return Object.fromEntries(Object.entries(found).map(([principal, token]) => [principal, pulumi.secret(token)]));
+}
+
+/** Whether a key is secret in the configuration. The SDK knows, and does not declare that it says so: its version is pinned, and a test asks. */
+function isSecret(name: string): boolean {
+  return (pulumi.runtime as unknown as { isConfigSecret(key: string): boolean }).isConfigSecret(name);
+}
+
+/** A value of the configuration that is data. */
+function data(config: pulumi.Config, name: string): unknown {
+  const written = pulumi.runtime.allConfig()[`signoff:${name}`];
+  if (written === undefined) return undefined;
+  try {
+    return JSON.parse(written);
+  } catch {
+    // A bare word, such as a number that is none: it is shown as the text that it is, unless it may be a token.
+    if (name === "tokens") throw new BadConfiguration(name, "principals' names with their tokens have to stand here");
+    return config.require(name);
+  }
+}
+
+function at<T>(prefix: string, inner: () => T): T {
+  try {
+    return inner();
+  } catch (error) {
+    if (!(error instanceof BadConfiguration)) throw error;
+    throw new BadConfiguration(error.path === "" ? prefix : `${prefix}.${error.path}`, error.reason);
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * signoff on AWS:
+ *
+ *   Pulumi Cloud's webhooks ──▶ receive ──┐                                ┌──▶ apply  ──▶ Pulumi Cloud
+ *   people, CI ───────────────▶ api ──────┼──▶ one table ──────stream──────┤
+ *   the clock ────────────────▶ reconcile ┘                                └──▶ deploy ──▶ Pulumi Cloud
+ */
+
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { RustFunction } from "./components/rust-function";
+import { StreamWorker } from "./components/stream-worker";
+import { readSettings } from "./config/settings";
+import { gateAlarms } from "./parts/alarms";
+import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
+import { dashboard } from "./parts/dashboard";
+import { encryptionKey, useKey } from "./parts/encryption";
+import { ANSWER_SECONDS, httpApi, publicUrl, routes } from "./parts/http";
+import { ACCESS, CHECKPOINT_ACCESS, readSecrets, tableStatements } from "./parts/permissions";
+import { approvalRule, principalTeam, provider, webhooks } from "./parts/pulumi-cloud";
+import { everySweep } from "./parts/schedule";
+import { principalTokens, webhookSecrets } from "./parts/secrets";
+import { type Site, tagsOf } from "./parts/site";
+import { gatesItem, stateTable } from "./parts/table";
+
+const settings = readSettings();
+const tags = tagsOf(settings);
+const region = aws.getRegionOutput().region;
+const account = aws.getCallerIdentityOutput().accountId;
+const site: Site = { settings, tags, region, account, key: encryptionKey(settings, tags) };
+
+// What is remembered. The gates come before whatever reads them.
+const table = stateTable(site);
+const gates = gatesItem(table, settings.gates);
+const after = [gates];
+
+const secrets = webhookSecrets(site);
+const tokens = principalTokens(site);
+const checkpoints = checkpointStore(site);
+
+// Where it is reached.
+const http = httpApi(site);
+const url = publicUrl(site, http);
+
+const all = { SIGNOFF_TABLE: table.name };
+const clock = { SIGNOFF_SWEEP_SECONDS: String(settings.sweepMinutes * 60) };
+const cloud = settings.pulumiUrl === undefined ? {} : { SIGNOFF_PULUMI_URL: settings.pulumiUrl };
+const reached = { SIGNOFF_PUBLIC_URL: url };
+
+// What comes in.
+const receive = new RustFunction("receive", {
+  site,
+  after,
+  timeoutSeconds: ANSWER_SECONDS,
+  statements: [
+    ...tableStatements(table, ACCESS.receive),
+    ...readSecrets([secrets.current.arn, ...(secrets.previous === undefined ? [] : [secrets.previous.arn])]),
+    ...useKey(site.key, region, "dynamodb", "secretsmanager"),
+  ],
+  environment: {
+    ...all,
+    SIGNOFF_WEBHOOK_SECRET_ID: secrets.current.arn,
+    ...(secrets.previous === undefined ? {} : { SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID: secrets.previous.arn }),
+  },
+});
+const api = new RustFunction("api", {
+  site,
+  after,
+  timeoutSeconds: ANSWER_SECONDS,
+  statements: [...tableStatements(table, ACCESS.api), ...useKey(site.key, region, "dynamodb")],
+  environment: { ...all, ...clock, ...cloud, ...reached },
+});
+const reconcile = new RustFunction("reconcile", {
+  site,
+  after,
+  timeoutSeconds: 55,
+  statements: [
+    ...tableStatements(table, ACCESS.reconcile),
+    ...useKey(site.key, region, "dynamodb"),
+    ...(checkpoints === undefined
+      ? []
+      : [...tableStatements(table, CHECKPOINT_ACCESS, "Checkpoints"), ...writeCheckpoints(site, checkpoints)]),
+  ],
+  environment: {
+    ...all,
+    ...clock,
+    ...(checkpoints === undefined
+      ? {}
+      : { SIGNOFF_CHECKPOINT_BUCKET: checkpoints.bucket.bucket, SIGNOFF_CHECKPOINT_KEY: checkpoints.key.arn }),
+  },
+});
+const stage = routes(site, http, { receive, api });
+everySweep(site, reconcile);
+
+// What acts, woken by the stream. These alone can read the principals' tokens.
+const acts = {
+  site,
+  after,
+  table,
+  environment: {
+    ...all,
+    ...clock,
+    ...cloud,
+    ...reached,
+    SIGNOFF_INSTALLATION: settings.installation,
+    SIGNOFF_TOKEN_PREFIX: tokens.prefix,
+  },
+};
+const mayAct = [...readSecrets(tokens.arns), ...useKey(site.key, region, "dynamodb", "secretsmanager")];
+const apply = new StreamWorker("apply", { ...acts, statements: [...tableStatements(table, ACCESS.apply), ...mayAct] });
+const deploy = new StreamWorker("deploy", {
+  ...acts,
+  statements: [...tableStatements(table, ACCESS.deploy), ...mayAct],
+});
+
+// At Pulumi Cloud.
+const own = provider(site);
+const there = own === undefined ? {} : { provider: own };
+const ringsAt = pulumi.interpolate`${url}/webhooks/pulumi`;
+webhooks(site, ringsAt, secrets.current.value, { ...there, dependsOn: [receive, stage] });
+for (const rule of settings.approvalRules) approvalRule(rule, there);
+for (const team of settings.teams) principalTeam(site, team, there);
+
+// For those who look after it.
+gateAlarms(site, { api: http, reconcile });
+const page = dashboard(site, { receive, api, apply: apply.function, deploy: deploy.function, reconcile });
+
+export const apiUrl = url;
+export const webhookUrl = ringsAt;
+export const tableName = table.name;
+export const checkpointBucket = checkpoints?.bucket.bucket;
+export const checkpointKey = checkpoints?.key.arn;
+export const dashboardUrl = pulumi.interpolate`https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#dashboards/dashboard/${page.dashboardName}`;
+export const tryIt = pulumi.interpolate`curl -sS ${url}/healthz
+export SIGNOFF_URL=${url}
+signoff gates
+signoff request ORGANIZATION/PROJECT/STACK update --reason "Try the gate" --wait`;

@@ -1,0 +1,79 @@
+/** The alarms on what the gate does, beside those that each function brings along. */
+
+import type * as aws from "@pulumi/aws";
+import type { RustFunction } from "../components/rust-function";
+import { alarm } from "./alarm";
+import { BAD_OUTCOMES, METRICS, NAMESPACE } from "./metrics";
+import type { Site } from "./site";
+
+/** How many badly signed deliveries in five minutes are more than somebody's mistake. */
+const BAD_SIGNATURES = 5;
+/** How many answers of 5xx in five minutes are too many. */
+const SERVER_ERRORS = 3;
+
+/** What the alarms look at. */
+export interface Watched {
+  api: aws.apigatewayv2.Api;
+  reconcile: RustFunction;
+}
+
+/** Sets the alarms of the gate. */
+export function gateAlarms(site: Site, { api, reconcile }: Watched): void {
+  const own = { namespace: NAMESPACE, threshold: 0, statistic: "Sum" } as const;
+  const { pendingHours } = site.settings.alarms;
+  alarm(site, "pending", {
+    ...own,
+    meaning: `A request has been open for more than ${pendingHours} h: somebody has to approve it, or take it back.`,
+    metric: METRICS.pendingAge,
+    statistic: "Maximum",
+    threshold: pendingHours * 60 * 60,
+  });
+  for (const outcome of BAD_OUTCOMES) {
+    const dimensions = { Outcome: outcome };
+    alarm(site, `apply-${outcome}`, {
+      ...own,
+      meaning: `Approved requests could not be applied (${outcome}). \`signoff list\` shows which, and their outcome what to do.`,
+      metric: METRICS.applyOutcomes,
+      dimensions,
+    });
+    alarm(site, `deploy-${outcome}`, {
+      ...own,
+      meaning: `Deployments ended badly (${outcome}). \`signoff list\` shows which, and their outcome what to do.`,
+      metric: METRICS.deployOutcomes,
+      dimensions,
+    });
+  }
+  alarm(site, "bad-signatures", {
+    ...own,
+    meaning: "Webhook deliveries carry wrong signatures: the two secrets differ, or somebody else is ringing.",
+    metric: METRICS.webhookDeliveries,
+    dimensions: { Verdict: "bad-signature" },
+    threshold: BAD_SIGNATURES,
+  });
+  alarm(site, "token-refused", {
+    ...own,
+    meaning: "Pulumi Cloud refuses a principal's token. Requests wait for a day; README, rotating a token.",
+    metric: METRICS.tokenRefused,
+  });
+  alarm(site, "server-errors", {
+    ...own,
+    meaning: "The HTTP API answers 5xx: the log of api or receive says why.",
+    namespace: "AWS/ApiGateway",
+    metric: "5xx",
+    dimensions: { ApiId: api.id },
+    threshold: SERVER_ERRORS,
+  });
+  const sweeps = site.settings.sweepMinutes;
+  alarm(site, "no-sweep", {
+    ...own,
+    meaning:
+      "The clock stands still: nothing looks at what no webhook tells. Is the schedule on, and the role in place?",
+    namespace: "AWS/Lambda",
+    metric: "Invocations",
+    dimensions: { FunctionName: reconcile.lambda.name },
+    threshold: 1,
+    below: true,
+    minutes: Math.max(5, 3 * sweeps),
+    silenceIsBad: true,
+  });
+}

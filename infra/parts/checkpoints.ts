@@ -1,0 +1,70 @@
+/** Signed checkpoints of the audit trail, in a bucket that nobody can rewrite: against somebody who rewrites the whole table. */
+
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { useKey } from "./encryption";
+import { type Statement, UNAVOIDABLE } from "./policy";
+import type { Site } from "./site";
+
+/** Where checkpoints go, and what signs them. */
+export interface Checkpoints {
+  bucket: aws.s3.Bucket;
+  key: aws.kms.Key;
+}
+
+/** The bucket and the key, if checkpoints are configured. Like the table, neither is ever deleted by the program. */
+export function checkpointStore({ settings, tags, key: encryption }: Site): Checkpoints | undefined {
+  const { enabled, retentionDays, mode } = settings.checkpoints;
+  if (!enabled) return undefined;
+  const kept = { protect: true, retainOnDelete: true };
+  const key = new aws.kms.Key(
+    "checkpoints",
+    {
+      description: `${settings.name}: signs checkpoints of the audit trail`,
+      customerMasterKeySpec: "ECC_NIST_P256",
+      keyUsage: "SIGN_VERIFY",
+      deletionWindowInDays: 30,
+      tags,
+    },
+    kept,
+  );
+  const bucket = new aws.s3.Bucket("checkpoints", { objectLockEnabled: true, tags }, kept);
+  const on = { bucket: bucket.id };
+  const versions = new aws.s3.BucketVersioning("checkpoints", {
+    ...on,
+    versioningConfiguration: { status: "Enabled" },
+  });
+  new aws.s3.BucketObjectLockConfiguration(
+    "checkpoints",
+    { ...on, rule: { defaultRetention: { mode, days: retentionDays } } },
+    { dependsOn: [versions] },
+  );
+  new aws.s3.BucketPublicAccessBlock("checkpoints", {
+    ...on,
+    blockPublicAcls: true,
+    blockPublicPolicy: true,
+    ignorePublicAcls: true,
+    restrictPublicBuckets: true,
+  });
+  new aws.s3.BucketOwnershipControls("checkpoints", { ...on, rule: { objectOwnership: "BucketOwnerEnforced" } });
+  const algorithm =
+    encryption === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: encryption.arn };
+  new aws.s3.BucketServerSideEncryptionConfiguration("checkpoints", {
+    ...on,
+    rules: [{ applyServerSideEncryptionByDefault: algorithm, bucketKeyEnabled: encryption !== undefined }],
+  });
+  return { bucket, key };
+}
+
+/** What writing checkpoints takes, besides the table. They can be written, and neither read nor deleted. */
+export function writeCheckpoints({ key, region }: Site, { bucket, key: signing }: Checkpoints): Statement[] {
+  return [
+    {
+      sid: "WriteCheckpoints",
+      actions: ["s3:PutObject"],
+      resources: [pulumi.interpolate`${bucket.arn}${UNAVOIDABLE.checkpoints}`],
+    },
+    { sid: "SignCheckpoints", actions: ["kms:Sign"], resources: [signing.arn] },
+    ...useKey(key, region, "s3"),
+  ];
+}

@@ -1,0 +1,70 @@
+/** One page that shows how the gate is doing. */
+
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import type { RustFunction } from "../components/rust-function";
+import { FUNCTIONS, type FunctionName } from "../config/settings";
+import { METRICS, NAMESPACE } from "./metrics";
+import type { Site } from "./site";
+
+/** How wide and how high a graph is; the page is 24 wide. */
+const WIDTH = 8;
+const HEIGHT = 6;
+
+interface Graph {
+  title: string;
+  metrics: unknown[];
+  stat: string;
+}
+
+/** Makes the dashboard. */
+export function dashboard(site: Site, functions: Record<FunctionName, RustFunction>): aws.cloudwatch.Dashboard {
+  const { settings, region } = site;
+  const each = (metric: string, names: readonly FunctionName[] = FUNCTIONS) =>
+    names.map((name) => ["AWS/Lambda", metric, "FunctionName", functions[name].lambda.name]);
+  const own = (metric: string) => [[NAMESPACE, metric]];
+  const graphs: Graph[] = [
+    { title: "Oldest open request (s)", metrics: own(METRICS.pendingAge), stat: "Maximum" },
+    { title: "From submission to approval (s)", metrics: own(METRICS.approvalLatency), stat: "p90" },
+    { title: "Requests rung by the clock", metrics: own(METRICS.sweepRung), stat: "Sum" },
+    { title: "Applies by outcome", metrics: by(METRICS.applyOutcomes, "Outcome", "Sum"), stat: "Sum" },
+    { title: "Deployments by outcome", metrics: by(METRICS.deployOutcomes, "Outcome", "Sum"), stat: "Sum" },
+    { title: "Webhook deliveries by verdict", metrics: by(METRICS.webhookDeliveries, "Verdict", "Sum"), stat: "Sum" },
+    { title: "Calls to Pulumi Cloud by status", metrics: by(METRICS.cloudCalls, "Status", "Sum"), stat: "Sum" },
+    { title: "Time of calls to Pulumi Cloud (ms)", metrics: own(METRICS.cloudTime), stat: "p90" },
+    { title: "Principal's token refused", metrics: own(METRICS.tokenRefused), stat: "Sum" },
+    { title: "Errors", metrics: each("Errors"), stat: "Sum" },
+    { title: "Throttles", metrics: each("Throttles"), stat: "Sum" },
+    { title: "Duration (ms)", metrics: each("Duration"), stat: "p90" },
+    { title: "Invocations", metrics: each("Invocations"), stat: "Sum" },
+    { title: "Behind the stream (ms)", metrics: each("IteratorAge", ["apply", "deploy"]), stat: "Maximum" },
+    {
+      title: "Dead letters",
+      metrics: FUNCTIONS.map((name) => [
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        "QueueName",
+        functions[name].deadLetters.name,
+      ]),
+      stat: "Maximum",
+    },
+  ];
+  const widgets = graphs.map(({ title, metrics, stat }, index) => ({
+    type: "metric",
+    x: (index % 3) * WIDTH,
+    y: Math.floor(index / 3) * HEIGHT,
+    width: WIDTH,
+    height: HEIGHT,
+    properties: { title, metrics, stat, region, period: 300, view: "timeSeries" },
+  }));
+  return new aws.cloudwatch.Dashboard("dashboard", {
+    dashboardName: settings.name,
+    dashboardBody: pulumi.jsonStringify({ widgets }),
+  });
+}
+
+/** All series of a metric that has one dimension, whatever its values are. */
+function by(metric: string, dimension: string, stat: string): unknown[] {
+  const search = `SEARCH('{${NAMESPACE},${dimension}} MetricName="${metric}"', '${stat}', 300)`;
+  return [[{ expression: search, id: "all" }]];
+}

@@ -1,0 +1,31 @@
+/** The metrics that the functions write, as the dashboard and the alarms name them. */
+
+/** The namespace of all of them. */
+export const NAMESPACE = "signoff";
+
+/** Each metric by what it says. */
+export const METRICS = {
+  /** Age of the oldest open request, in seconds, at each sweep. */
+  pendingAge: "PendingAge",
+  /** From the submission to enough approvals, in seconds. */
+  approvalLatency: "ApprovalLatency",
+  /** How applying ended, by `Outcome`. */
+  applyOutcomes: "ApplyOutcomes",
+  /** How deploying ended, by `Outcome`. */
+  deployOutcomes: "DeployOutcomes",
+  /** Deliveries of the webhook, by `Kind` and `Verdict`, and by `Verdict` alone. */
+  webhookDeliveries: "WebhookDeliveries",
+  /** Calls to Pulumi Cloud, by `Status`. */
+  cloudCalls: "PulumiCloudCalls",
+  /** How long they took, in milliseconds. */
+  cloudTime: "PulumiCloudTime",
+  /** Calls that were answered 401 with a principal's token. */
+  tokenRefused: "TokenRefused",
+  /** How many requests a sweep rang. */
+  sweepRung: "SweepRung",
+} as const;
+
+/** The outcomes that somebody has to look at. */
+export const BAD_OUTCOMES = ["failed", "error"] as const;
+/** What becomes of a delivery. */
+export const VERDICTS = ["accepted", "duplicate", "bad-signature", "refused"] as const;

@@ -1,0 +1,97 @@
+/** What each function may do to the table: the actions of its box in the diagram, by leading key and by index. */
+
+import type * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import type { FunctionName } from "../config/settings";
+import type { Statement } from "./policy";
+import { INDEXES, LEADING } from "./schema";
+
+type Kind = keyof typeof LEADING;
+type Index = keyof typeof INDEXES;
+
+/** What a function does to which items, in DynamoDB's words. A transaction takes the permissions of the writes in it. */
+interface Access {
+  get?: Kind[];
+  batchGet?: Kind[];
+  query?: Kind[];
+  put?: Kind[];
+  update?: Kind[];
+  indexes?: Index[];
+}
+
+/** The table of who does what. Nobody deletes anything, nobody scans, and nobody but the program writes the gates. */
+export const ACCESS: Record<FunctionName, Access> = {
+  receive: { put: ["delivery"] },
+  api: {
+    get: ["gates", "idempotency", "line", "request"],
+    batchGet: ["request"],
+    query: ["request"],
+    put: ["idempotency", "request"],
+    update: ["line", "request"],
+    indexes: ["byOrganization", "byDay", "due"],
+  },
+  apply: {
+    get: ["changeRequest", "gates", "line", "request"],
+    batchGet: ["request"],
+    put: ["changeRequest", "once", "request"],
+    update: ["line", "lock", "request"],
+    indexes: ["due"],
+  },
+  deploy: {
+    get: ["gates", "line", "request"],
+    batchGet: ["request"],
+    put: ["request"],
+    update: ["line", "request"],
+  },
+  reconcile: {
+    batchGet: ["request"],
+    put: ["once", "request"],
+    update: ["request"],
+    indexes: ["due"],
+  },
+};
+
+/** What the audit checkpoints take besides: the gates tell the organizations, the index their events. */
+export const CHECKPOINT_ACCESS: Access = { get: ["gates"], indexes: ["byDay"] };
+
+const ACTIONS = {
+  get: "dynamodb:GetItem",
+  batchGet: "dynamodb:BatchGetItem",
+  query: "dynamodb:Query",
+  put: "dynamodb:PutItem",
+  update: "dynamodb:UpdateItem",
+} as const;
+
+/** An access as statements on a table. `prefix` tells the statements of several accesses apart. */
+export function tableStatements(table: aws.dynamodb.Table, access: Access, prefix = "Table"): Statement[] {
+  const statements: Statement[] = [];
+  for (const [kind, action] of Object.entries(ACTIONS) as [keyof typeof ACTIONS, string][]) {
+    const items = access[kind] ?? [];
+    if (items.length === 0) continue;
+    statements.push({
+      sid: `${prefix}${action.slice("dynamodb:".length)}`,
+      actions: [action],
+      resources: [table.arn],
+      conditions: {
+        "ForAllValues:StringLike": { "dynamodb:LeadingKeys": items.map((item) => LEADING[item]) },
+        // For all of no values anything holds, so there has to be one.
+        Null: { "dynamodb:LeadingKeys": "false" },
+      },
+    });
+  }
+  const indexes = access.indexes ?? [];
+  if (indexes.length > 0) {
+    statements.push({
+      sid: `${prefix}QueryIndex`,
+      actions: ["dynamodb:Query"],
+      resources: indexes.map((index) => pulumi.interpolate`${table.arn}/index/${INDEXES[index].name}`),
+    });
+  }
+  return statements;
+}
+
+/** Reading these secrets, and no others; nothing, if there are none. */
+export function readSecrets(arns: pulumi.Output<string>[]): Statement[] {
+  if (arns.length === 0) return [];
+  return [{ sid: "ReadSecrets", actions: ["secretsmanager:GetSecretValue"], resources: arns }];
+}

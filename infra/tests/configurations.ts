@@ -1,0 +1,99 @@
+/** Configurations that the tests run the program with. */
+
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import { parse } from "yaml";
+import { type Run, run } from "./program";
+
+/** What the tests take for a principal's token; it must show nowhere. */
+export const TOKEN = "pul-0123456789abcdef";
+
+/** As little as can be configured. */
+export const LEAST = {
+  gates: { gate: [{ stacks: ["acme/*/prod"], environment: "acme/credentials/prod" }] },
+  tokens: { default: TOKEN },
+};
+
+/** Everything that can be. */
+export const MOST = {
+  gates: {
+    hold: true,
+    gate: [
+      {
+        stacks: ["acme/web/prod", "acme/api/*"],
+        environment: "acme/credentials/prod",
+        operations: ["refresh", "update"],
+        requesters: ["alice", "machine:ci"],
+      },
+      { stacks: ["beta/app/live"], environment: "beta/secrets/live", principal: "payments" },
+    ],
+  },
+  tokens: { default: TOKEN, payments: `${TOKEN}-payments` },
+  installation: "gate-2",
+  pulumiUrl: "https://api.pulumi.example.com/",
+  publicUrl: "https://signoff.example.com",
+  log: "signoff_core=debug,info",
+  logRetentionDays: 365,
+  architecture: "arm64",
+  memoryMb: 256,
+  reservedConcurrency: { receive: 5 },
+  sweepMinutes: 5,
+  parallelization: 10,
+  throttling: { rate: 100 },
+  encryptionKey: "create",
+  checkpoints: { enabled: true, retentionDays: 3650, mode: "COMPLIANCE" },
+  webhook: { generation: 3, acceptPrevious: true },
+  approvalRules: [
+    { environment: "acme/credentials/prod", approvals: 2, approvers: [{ team: "sre" }, { user: "bob" }] },
+    { environment: "beta/secrets/live", approvers: [{ user: "carol" }] },
+  ],
+  teams: [
+    { principal: "default", name: "signoff", members: ["signoff-bot"], stacks: ["acme/web/prod"] },
+    { principal: "payments", name: "signoff-pay", members: ["pay-bot"], stacks: ["beta/app/live"] },
+  ],
+  tableName: "signoff-restored",
+  alarms: { topics: ["arn:aws:sns:eu-central-1:111122223333:ops"], pendingHours: 8 },
+  tags: { team: "platform" },
+};
+
+/** A customer's own key, and a webhook that somebody else looks after. */
+export const OTHER = {
+  ...LEAST,
+  encryptionKey: "arn:aws:kms:eu-central-1:111122223333:key/0a1b",
+  webhook: { manage: false },
+  checkpoints: { enabled: true },
+};
+
+/** The example in the repository, with a token. */
+export function example(): Record<string, unknown> {
+  const text = readFileSync(path.join(__dirname, "..", "Pulumi.example.yaml"), "utf8");
+  const { config } = parse(text) as { config: Record<string, unknown> };
+  const own = Object.entries(config).filter(([key]) => key.startsWith("signoff:"));
+  return { ...Object.fromEntries(own.map(([key, value]) => [key.slice(8), value])), tokens: { default: TOKEN } };
+}
+
+/** The configurations by what they are. */
+export const CONFIGURATIONS: Record<string, () => Record<string, unknown>> = {
+  least: () => LEAST,
+  most: () => MOST,
+  other: () => OTHER,
+  example,
+};
+
+const done = new Map<string, Promise<Run>>();
+
+/** The run of a configuration; it is run once, however many ask. */
+export function runOf(name: string): Promise<Run> {
+  const configuration = CONFIGURATIONS[name];
+  if (configuration === undefined) throw new Error(`there is no configuration ${name}`);
+  const earlier = done.get(name) ?? run(configuration());
+  done.set(name, earlier);
+  return earlier;
+}
+
+/** The runs of all configurations, by name. */
+export async function runs(): Promise<[string, Run][]> {
+  const all: [string, Run][] = [];
+  for (const name of Object.keys(CONFIGURATIONS)) all.push([name, await runOf(name)]);
+  return all;
+}

@@ -1,0 +1,24 @@
+import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { FIXED, monthly, table } from "../cost";
+import { runOf } from "./configurations";
+import { all } from "./policies";
+
+test("the README shows the table of costs as it comes out", () => {
+  const readme = readFileSync(path.join(__dirname, "..", "README.md"), "utf8");
+  assert.ok(readme.includes(table()), "put the output of `npm run cost` into README.md");
+});
+
+test("what is counted of the program is what it declares", async () => {
+  const declared = await runOf("least");
+  assert.equal(all(declared, "aws:cloudwatch/metricAlarm:MetricAlarm").length, FIXED.alarms);
+  assert.equal(all(declared, "aws:cloudwatch/dashboard:Dashboard").length, FIXED.dashboards);
+  assert.equal(all(declared, "aws:secretsmanager/secret:Secret").length, FIXED.secrets);
+});
+
+test("more deployments cost more, and none costs something", () => {
+  const sum = (deployments: number) => Object.values(monthly(deployments)).reduce((one, other) => one + other, 0);
+  assert.ok(sum(0) > 0 && sum(10) > sum(0) && sum(100_000) > sum(1_000));
+});

@@ -1,0 +1,63 @@
+import * as assert from "node:assert/strict";
+import { test } from "node:test";
+import cases from "../../tests/gates/cases.json";
+import { BadConfiguration } from "../config/decode";
+import { gateOf, MAX_GATES, readGates } from "../config/gates";
+import { covers } from "../config/names";
+
+const ONE = { stacks: ["acme/*/prod"], environment: "acme/credentials/prod" };
+
+for (const { name, json, error } of cases) {
+  test(`gates: ${name}`, () => {
+    if (error === null) {
+      const gates = readGates(json);
+      assert.deepEqual(readGates(JSON.parse(JSON.stringify(gates))), gates, "what is stored reads as what was meant");
+      return;
+    }
+    const refused = (found: unknown) =>
+      found instanceof BadConfiguration && found.path === error.path && found.reason === error.message;
+    assert.throws(() => readGates(json), refused);
+  });
+}
+
+test("there are good cases and bad ones, each of a name of its own", () => {
+  assert.equal(new Set(cases.map(({ name }) => name)).size, cases.length);
+  assert.ok(cases.filter(({ error }) => error === null).length >= 10);
+  assert.ok(cases.filter(({ error }) => error !== null).length >= 50);
+});
+
+test("what is left out has its default", () => {
+  assert.deepEqual(readGates({ gate: [ONE] }), {
+    hold: false,
+    gate: [
+      {
+        stacks: ["acme/*/prod"],
+        environment: "acme/credentials/prod",
+        operations: ["update", "preview", "refresh", "destroy"],
+        principal: "default",
+        "runs-as": "caller",
+        "access-duration": "1h",
+        "grant-expiration": "1h",
+        "pending-timeout": "72h",
+        "self-approval": false,
+        commit: "optional",
+      },
+    ],
+  });
+});
+
+test("there is a most of gates", () => {
+  const gates = (count: number) => ({ gate: Array.from({ length: count }, () => ONE) });
+  assert.equal(readGates(gates(MAX_GATES)).gate.length, MAX_GATES);
+  assert.throws(() => readGates(gates(501)), { path: "gate", reason: "there are 501 gates; 500 is the most" });
+});
+
+test("a star stands for anything within one part, and the first gate that matches counts", () => {
+  assert.ok(covers("acme/*/prod", "acme/web/prod") && covers("acme/web-*/eu-*-1", "acme/web-/eu--1"));
+  assert.ok(!covers("acme/*/prod", "acme/web/staging") && !covers("acme/*/prod", "other/web/prod"));
+  assert.ok(!covers("acme/a.b/prod", "acme/axb/prod"), "a dot is a dot");
+  const gates = readGates({ gate: [ONE, { stacks: ["acme/web/*"], environment: "acme/credentials/other" }] });
+  assert.equal(gateOf(gates, "acme/web/prod")?.environment, "acme/credentials/prod");
+  assert.equal(gateOf(gates, "acme/web/test")?.environment, "acme/credentials/other");
+  assert.equal(gateOf(gates, "acme/api/test"), undefined);
+});

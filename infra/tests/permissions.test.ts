@@ -1,0 +1,161 @@
+import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import { before, test } from "node:test";
+import { FUNCTIONS } from "../config/settings";
+import * as schema from "../parts/schema";
+import { runOf } from "./configurations";
+import { type Allowed, allowed } from "./policies";
+import type { Run } from "./program";
+
+const TABLE = "arn:aws:dynamodb:eu-central-1:111122223333:table/table";
+
+let least: Run;
+let most: Run;
+
+before(async () => {
+  least = await runOf("least");
+  most = await runOf("most");
+});
+
+/** What a role may do to items of the table: each action with its leading keys, and each index that it may query. */
+function onTable(name: string): string[] {
+  const said: string[] = [];
+  for (const { Action, Resource, Condition } of allowed(least, name)) {
+    if (Resource.every((one) => one.startsWith(`${TABLE}/index/`))) {
+      for (const one of Resource) said.push(`${Action} ${one.slice(`${TABLE}/index/`.length)}`);
+    } else if (Resource.includes(TABLE)) {
+      assert.deepEqual(Resource, [TABLE]);
+      assert.deepEqual(Condition?.Null, { "dynamodb:LeadingKeys": "false" }, "there has to be a leading key");
+      const keys = Condition?.["ForAllValues:StringLike"]?.["dynamodb:LeadingKeys"];
+      assert.ok(Array.isArray(keys) && keys.length > 0);
+      said.push(`${Action} ${keys.join(" ")}`);
+    }
+  }
+  return said.map((one) => one.replace("dynamodb:", "")).sort();
+}
+
+test("each function may do to the table what its box in the diagram does, and nothing else", () => {
+  assert.deepEqual(onTable("receive"), ["PutItem HOOK#*"]);
+  assert.deepEqual(onTable("api"), [
+    "BatchGetItem REQ#*",
+    "GetItem CONFIG IDEM#* STACK#* REQ#*",
+    "PutItem IDEM#* REQ#*",
+    "Query REQ#*",
+    "Query by-day",
+    "Query by-organization",
+    "Query due",
+    "UpdateItem STACK#* REQ#*",
+  ]);
+  assert.deepEqual(onTable("apply"), [
+    "BatchGetItem REQ#*",
+    "GetItem CR#* CONFIG STACK#* REQ#*",
+    "PutItem CR#* ONCE#* REQ#*",
+    "Query due",
+    "UpdateItem STACK#* PRINCIPAL#* REQ#*",
+  ]);
+  assert.deepEqual(onTable("deploy"), [
+    "BatchGetItem REQ#*",
+    "GetItem CONFIG STACK#* REQ#*",
+    "PutItem REQ#*",
+    "UpdateItem STACK#* REQ#*",
+  ]);
+  assert.deepEqual(onTable("reconcile"), [
+    "BatchGetItem REQ#*",
+    "PutItem ONCE#* REQ#*",
+    "Query due",
+    "UpdateItem REQ#*",
+  ]);
+});
+
+test("nobody deletes, scans or writes the gates", () => {
+  for (const name of FUNCTIONS) {
+    for (const statement of allowed(most, name)) {
+      for (const action of statement.Action) assert.doesNotMatch(action, /Delete|Scan|PartiQL|BatchWrite|Purge/i);
+      const writes = statement.Action.some((action) => /PutItem|UpdateItem/.test(action));
+      const keys = statement.Condition?.["ForAllValues:StringLike"]?.["dynamodb:LeadingKeys"] ?? [];
+      assert.ok(!writes || (keys.length > 0 && !keys.includes("CONFIG")), `${name} ${statement.Sid}`);
+    }
+  }
+});
+
+test("each secret is read by those that must, and by nobody else", () => {
+  const secrets = (name: string) => reading(allowed(most, name)).map((arn) => arn.split(":secret:signoff-test/")[1]);
+  assert.deepEqual(secrets("receive"), ["webhook-3-AbCdEf", "webhook-2-AbCdEf"]);
+  const tokens = ["principals/default-AbCdEf", "principals/payments-AbCdEf"];
+  assert.deepEqual([secrets("apply"), secrets("deploy")], [tokens, tokens]);
+  assert.deepEqual([secrets("api"), secrets("reconcile"), secrets("schedule")], [[], [], []]);
+});
+
+test("the stream is read by the two workers alone", () => {
+  const readers = FUNCTIONS.filter((name) =>
+    allowed(least, name).some(({ Action }) => Action.includes("dynamodb:GetRecords")),
+  );
+  assert.deepEqual(readers, ["apply", "deploy"]);
+});
+
+test("a function writes its own log and its own dead letters", () => {
+  for (const name of FUNCTIONS) {
+    const of = (sid: string) => allowed(least, name).find(({ Sid }) => Sid === sid);
+    const log = `arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/signoff-test-${name}:*`;
+    assert.deepEqual(of("WriteLog")?.Resource, [log]);
+    assert.deepEqual(of("DeadLetters")?.Resource, [
+      `arn:aws:sqs:eu-central-1:111122223333:signoff-test-${name}-dead-letters`,
+    ]);
+  }
+});
+
+test("checkpoints are written and signed by reconcile, and read or deleted by nobody", () => {
+  for (const name of FUNCTIONS) {
+    const used = allowed(most, name).flatMap(({ Action }) => Action);
+    assert.equal(used.includes("s3:PutObject"), name === "reconcile");
+    assert.equal(used.includes("kms:Sign"), name === "reconcile");
+    assert.ok(!used.some((action) => action.startsWith("s3:") && action !== "s3:PutObject"));
+  }
+});
+
+test("a customer's key is used through AWS's services alone", () => {
+  for (const name of FUNCTIONS) {
+    for (const { Sid, Action, Condition } of allowed(most, name)) {
+      if (Action.every((action) => !action.startsWith("kms:")) || Sid === "SignCheckpoints") continue;
+      assert.match(
+        String(Condition?.StringEquals?.["kms:ViaService"]),
+        /^(dynamodb|secretsmanager|s3)\.eu-central-1\.amazonaws\.com$/,
+      );
+    }
+    assert.ok(
+      allowed(most, name).some(({ Sid }) => Sid === "Keydynamodb"),
+      name,
+    );
+    assert.ok(!allowed(least, name).some(({ Action }) => Action.some((action) => action.startsWith("kms:"))), name);
+  }
+});
+
+test("keys, indexes and attributes are those of the functions", () => {
+  const source = readFileSync(path.join(__dirname, "../../functions/src/dynamo/keys.rs"), "utf8");
+  const constant = (name: string) => new RegExp(`const ${name}: &str = "([^"]+)"`).exec(source)?.[1];
+  assert.deepEqual([constant("PK"), constant("SK"), constant("EXPIRES")], [schema.PK, schema.SK, schema.EXPIRES]);
+  const { byOrganization, byDay, due } = schema.INDEXES;
+  const index = (...names: string[]) => names.map(constant);
+  assert.deepEqual(index("BY_ORGANIZATION", "ORGANIZATION", "ID"), [
+    byOrganization.name,
+    byOrganization.hash,
+    byOrganization.range,
+  ]);
+  assert.deepEqual(index("BY_DAY", "DAY", "AT"), [byDay.name, byDay.hash, byDay.range]);
+  assert.deepEqual(index("DUE_INDEX", "SHARD", "DUE"), [due.name, due.hash, due.range]);
+  assert.equal(constant("GATES"), schema.GATES.attribute);
+  assert.ok(source.includes(`Self::new("${schema.GATES.pk}", "${schema.GATES.sk}")`));
+  assert.equal(constant("REQUESTS"), schema.LEADING.request.replace("*", ""));
+  const prefixes = [...source.matchAll(/Self::new\(format!\("([A-Z]+#)/g)].map((found) => `${found[1]}*`);
+  const known = Object.values(schema.LEADING).filter(
+    (key) => key !== schema.LEADING.request && key !== schema.GATES.pk,
+  );
+  assert.deepEqual(prefixes.sort(), [...known].sort());
+});
+
+function reading(statements: Allowed[]): string[] {
+  return statements
+    .filter(({ Action }) => Action.includes("secretsmanager:GetSecretValue"))
+    .flatMap(({ Resource }) => Resource);
+}

@@ -1,0 +1,97 @@
+import * as assert from "node:assert/strict";
+import { test } from "node:test";
+import { example, LEAST, MOST, runOf, TOKEN } from "./configurations";
+import { run } from "./program";
+
+const RULE = { environment: "acme/credentials/prod", approvers: [{ user: "bob" }] };
+const TEAM = { principal: "default", name: "signoff", members: ["signoff-bot"], stacks: ["acme/web/prod"] };
+
+/** What is changed in the least configuration, and what is said to it. */
+const BAD: [Record<string, unknown>, RegExp][] = [
+  [{ gate: [] }, /^signoff:gate: unknown field `gate`, expected one of `installation`/],
+  [
+    { gates: { gate: [{ stacks: ["acme/web"], environment: "acme/a/b" }] } },
+    /^signoff:gates\.gate\[0\]\.stacks\[0\]: a stack pattern is/,
+  ],
+  [{ gates: "hold" }, /^signoff:gates: invalid type: string "hold", expected struct Gates$/],
+  [{ gates: { hold: true, gates: [] } }, /^signoff:gates\.gates: unknown field `gates`, expected `hold` or `gate`$/],
+  [{ architecture: "x86" }, /^signoff:architecture: unknown variant `x86`, expected `x86_64` or `arm64`$/],
+  [{ memoryMb: 64 }, /^signoff:memoryMb: a whole number from 128 to 10240/],
+  [{ memoryMb: "much" }, /^signoff:memoryMb: invalid type: string "much", expected a number$/],
+  [{ logRetentionDays: 100 }, /^signoff:logRetentionDays: CloudWatch Logs knows/],
+  [{ reservedConcurrency: { worker: 1 } }, /^signoff:reservedConcurrency\.worker: unknown variant/],
+  [{ pulumiUrl: "http://api.pulumi.example.com" }, /^signoff:pulumiUrl: an address begins with https/],
+  [
+    { publicUrl: "https://a.example.com/signoff" },
+    /^signoff:publicUrl: an address begins with https:\/\/ and has no path$/,
+  ],
+  [{ installation: "two words" }, /^signoff:installation: one word/],
+  [{ encryptionKey: "alias/mine" }, /^signoff:encryptionKey: an ARN of kms/],
+  [{ encryptionKey: "arn:aws:kms:eu-central-1:111122223333:*" }, /^signoff:encryptionKey: an ARN of kms/],
+  [
+    { checkpoints: { enabled: "yes" } },
+    /^signoff:checkpoints\.enabled: invalid type: string "yes", expected a boolean$/,
+  ],
+  [{ webhook: { acceptPrevious: true } }, /^signoff:webhook\.acceptPrevious: there is no secret before/],
+  [
+    { approvalRules: [{ ...RULE, environment: "acme/credentials/test" }] },
+    /^signoff:approvalRules\[0\]: environment: .* is no gate's$/,
+  ],
+  [{ approvalRules: [RULE, RULE] }, /^signoff:approvalRules\[1\]: environment: .* has a rule already$/],
+  [{ approvalRules: [{ ...RULE, approvers: [] }] }, /^signoff:approvalRules\[0\]: approvers: without one/],
+  [{ approvalRules: [{ ...RULE, approvals: 2 }] }, /^signoff:approvalRules\[0\]: approvers: 1 can't give 2 approvals$/],
+  [
+    { approvalRules: [{ ...RULE, approvers: [{ user: "bob", team: "sre" }] }] },
+    /approvers\[0\]: an approver is either a user or a team$/,
+  ],
+  [
+    { approvalRules: [{ ...RULE, approvers: [{ team: "signoff" }] }], teams: [TEAM] },
+    /approvers: signoff is a principal's team$/,
+  ],
+  [{ approvalRules: [{ ...RULE, selfApproval: true }] }, /^signoff:approvalRules\[0\]\.selfApproval: unknown field/],
+  [{ teams: [{ ...TEAM, principal: "other" }] }, /^signoff:teams\[0\]: principal: no gate names other$/],
+  [
+    { teams: [{ ...TEAM, stacks: ["acme/web/test"] }] },
+    /^signoff:teams\[0\]: stacks: the gate of acme\/web\/test is not one of/,
+  ],
+  [{ teams: [{ ...TEAM, members: [] }] }, /^signoff:teams\[0\]: members: the principal's own login/],
+  [{ tableName: "a b" }, /^signoff:tableName: a table's name/],
+  [{ alarms: { topics: ["ops"] } }, /^signoff:alarms\.topics\[0\]: an ARN of sns/],
+  [{ tokens: { default: "" } }, /^signoff:tokens\.default: an empty token is a missing one$/],
+  [{ tokens: { Default: "x" } }, /^signoff:tokens\.Default: a principal is a name of lower-case letters/],
+];
+
+for (const [change, said] of BAD) {
+  test(`refused: ${JSON.stringify(change)}`, async () => {
+    await assert.rejects(
+      run({ ...LEAST, ...change }),
+      (error: Error) => said.test(error.message) || assert.fail(error.message),
+    );
+  });
+}
+
+test("without gates there is nothing to install", async () => {
+  await assert.rejects(
+    run({ tokens: LEAST.tokens }),
+    /^Error: signoff:gates: invalid type: null, expected struct Gates$/,
+  );
+});
+
+test("a token in plain text is refused, and not shown", async () => {
+  await assert.rejects(run(LEAST, []), (error: Error) => {
+    return /^signoff:tokens: a token stands here in plain text/.test(error.message) && !error.message.includes(TOKEN);
+  });
+});
+
+test("a principal of a gate needs a token", async () => {
+  const gates = { gate: [{ ...LEAST.gates.gate[0], principal: "payments" }] };
+  await assert.rejects(run({ ...LEAST, gates }), /signoff:tokens: the principal payments of a gate has no token/);
+});
+
+test("the example is good, and shows every key", async () => {
+  const { resources } = await runOf("example");
+  assert.ok(resources.length > 80);
+  const shown = new Set(Object.keys(example()));
+  const commented = ["pulumiUrl", "publicUrl", "reservedConcurrency", "tableName"];
+  for (const key of [...Object.keys(MOST)]) assert.ok(shown.has(key) || commented.includes(key), key);
+});

@@ -1,0 +1,325 @@
+import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import { before, test } from "node:test";
+import filters from "../../functions/stream-filters.json";
+import { archiveOf } from "../components/rust-function";
+import { FUNCTIONS } from "../config/settings";
+import { MOST, runOf, TOKEN } from "./configurations";
+import { all, one } from "./policies";
+import { Hidden, type Inputs, KINDS, mocks, type Run, secretOf } from "./program";
+
+const LAMBDA = "aws:lambda/function:Function";
+const WEBHOOK = "pulumiservice:api:OrganizationWebhook";
+
+let least: Run;
+let most: Run;
+let other: Run;
+
+before(async () => {
+  least = await runOf("least");
+  most = await runOf("most");
+  other = await runOf("other");
+});
+
+function variables(of: Run, name: string): Inputs {
+  return (one(of, LAMBDA, name).inputs.environment as { variables: Inputs }).variables;
+}
+
+function urn(of: Run, type: string, name: string): string {
+  return one(of, type, name).urn;
+}
+
+test("what the mocks expect is all used, and nothing else is taken", () => {
+  const used = new Set([least, most, other].flatMap(({ resources }) => resources.map(({ type }) => type)));
+  assert.deepEqual([...used].sort(), [...KINDS].sort());
+  const asked = { name: "surprise", inputs: {} };
+  const strict = mocks([], []);
+  const surprise = () => strict.newResource({ ...asked, type: "aws:sns/topic:Topic" });
+  assert.throws(surprise, /^Error: nobody expects a resource of type aws:sns\/topic:Topic$/);
+  assert.throws(
+    () => strict.call({ token: "aws:index/getPartition:getPartition", inputs: {} }),
+    /nobody expects a call/,
+  );
+  const queue = () => strict.newResource({ ...asked, type: "aws:sqs/queue:Queue" });
+  queue();
+  assert.throws(queue, /nobody expects a second/);
+});
+
+test("the table: keys, indexes, stream, expiry", () => {
+  const { inputs } = one(least, "aws:dynamodb/table:Table", "table");
+  assert.equal(inputs.billingMode, "PAY_PER_REQUEST");
+  assert.deepEqual([inputs.hashKey, inputs.rangeKey], ["pk", "sk"]);
+  assert.deepEqual([inputs.streamEnabled, inputs.streamViewType], [true, "NEW_AND_OLD_IMAGES"]);
+  assert.deepEqual(inputs.ttl, { attributeName: "expires", enabled: true });
+  const indexes = inputs.globalSecondaryIndexes as Inputs[];
+  assert.deepEqual(
+    indexes.map(({ name, projectionType, hashKey, rangeKey }) => [name, projectionType, hashKey, rangeKey]),
+    [
+      ["by-organization", "KEYS_ONLY", "org", "id"],
+      ["by-day", "KEYS_ONLY", "day", "at"],
+      ["due", "KEYS_ONLY", "shard", "due"],
+    ],
+  );
+  const numbers = (inputs.attributes as { name: string; type: string }[]).filter(({ type }) => type === "N");
+  assert.deepEqual(numbers, [{ name: "due", type: "N" }]);
+  const restored = one(most, "aws:dynamodb/table:Table", "signoff-restored");
+  assert.equal(restored.inputs.name, "signoff-restored");
+});
+
+test("the gates are in the table before any function is", () => {
+  const { inputs } = one(most, "aws:dynamodb/tableItem:TableItem", "gates");
+  const item = JSON.parse(String(inputs.item)) as Record<string, { S: string }>;
+  assert.deepEqual([item.pk, item.sk], [{ S: "CONFIG" }, { S: "GATES" }]);
+  const gates = JSON.parse(item.gates?.S ?? "") as { hold: boolean; gate: Inputs[] };
+  assert.equal(gates.hold, true);
+  assert.deepEqual(gates.gate[0], {
+    stacks: ["acme/web/prod", "acme/api/*"],
+    environment: "acme/credentials/prod",
+    operations: ["update", "refresh"],
+    principal: "default",
+    "runs-as": "caller",
+    "access-duration": "1h",
+    "grant-expiration": "1h",
+    "pending-timeout": "72h",
+    "self-approval": false,
+    commit: "optional",
+    requesters: ["alice", "machine:ci"],
+  });
+  for (const name of FUNCTIONS) {
+    assert.ok(one(most, LAMBDA, name).after.includes(urn(most, "aws:dynamodb/tableItem:TableItem", "gates")), name);
+  }
+});
+
+test("five functions, each from its archive", () => {
+  assert.deepEqual(
+    all(least, LAMBDA)
+      .map(({ name }) => name)
+      .sort(),
+    [...FUNCTIONS].sort(),
+  );
+  for (const { name, inputs } of all(least, LAMBDA)) {
+    assert.equal(inputs.runtime, "provided.al2023");
+    assert.deepEqual(inputs.architectures, ["x86_64"]);
+    assert.equal(inputs.memorySize, 128);
+    assert.equal(inputs.reservedConcurrentExecutions, undefined);
+    assert.equal(archiveOf(name as "api"), `../target/lambda/${name}/bootstrap.zip`);
+    assert.match(readFileSync(path.join(__dirname, `../../functions/src/bin/${name}.rs`), "utf8"), /fn main/);
+  }
+  for (const { name, inputs } of all(most, LAMBDA)) {
+    assert.deepEqual([inputs.architectures, inputs.memorySize], [["arm64"], 256]);
+    assert.equal(inputs.reservedConcurrentExecutions, name === "receive" ? 5 : undefined);
+  }
+});
+
+test("each function is told what it needs, and nothing else", () => {
+  const names = (of: Run, name: string) =>
+    Object.keys(variables(of, name))
+      .map((one) => one.replace("SIGNOFF_", ""))
+      .sort();
+  assert.deepEqual(names(least, "receive"), ["LOG", "TABLE", "WEBHOOK_SECRET_ID"]);
+  assert.deepEqual(names(least, "api"), ["LOG", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE"]);
+  assert.deepEqual(names(least, "reconcile"), ["LOG", "SWEEP_SECONDS", "TABLE"]);
+  const worker = ["INSTALLATION", "LOG", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE", "TOKEN_PREFIX"];
+  assert.deepEqual([names(least, "apply"), names(least, "deploy")], [worker, worker]);
+  assert.equal(variables(least, "apply").SIGNOFF_TOKEN_PREFIX, "signoff-test/principals/");
+  assert.equal(
+    one(least, "aws:secretsmanager/secret:Secret", "principal-default").inputs.name,
+    "signoff-test/principals/default",
+  );
+  assert.equal(variables(least, "api").SIGNOFF_PUBLIC_URL, least.outputs.apiUrl?.value);
+  const told = variables(most, "deploy");
+  assert.deepEqual(
+    [
+      told.SIGNOFF_PULUMI_URL,
+      told.SIGNOFF_PUBLIC_URL,
+      told.SIGNOFF_INSTALLATION,
+      told.SIGNOFF_SWEEP_SECONDS,
+      told.SIGNOFF_LOG,
+    ],
+    ["https://api.pulumi.example.com", "https://signoff.example.com", "gate-2", "300", "signoff_core=debug,info"],
+  );
+  const checkpoints = variables(most, "reconcile");
+  assert.equal(checkpoints.SIGNOFF_CHECKPOINT_BUCKET, most.outputs.checkpointBucket?.value);
+  assert.equal(checkpoints.SIGNOFF_CHECKPOINT_KEY, most.outputs.checkpointKey?.value);
+});
+
+test("every variable is one that the functions read", () => {
+  const read = readFileSync(path.join(__dirname, "../../functions/src/setup.rs"), "utf8");
+  for (const name of FUNCTIONS) {
+    for (const variable of Object.keys(variables(least, name))) assert.ok(read.includes(`"${variable}"`), variable);
+  }
+});
+
+test("the stream wakes its workers through the filters that signoff local applies", () => {
+  const mappings = all(least, "aws:lambda/eventSourceMapping:EventSourceMapping");
+  assert.deepEqual(mappings.map(({ name }) => name).sort(), ["apply", "deploy"]);
+  for (const { name, inputs, after } of mappings) {
+    const { filters: given } = inputs.filterCriteria as { filters: { pattern: string }[] };
+    assert.deepEqual(
+      given.map(({ pattern }) => JSON.parse(pattern)),
+      filters[name as keyof typeof filters],
+    );
+    assert.ok(after.includes(urn(least, "aws:iam/rolePolicy:RolePolicy", name)), "it may read the stream by then");
+  }
+});
+
+test("a worker may take longer than a look's budget and two calls", () => {
+  const seconds = (file: string, pattern: RegExp) => {
+    const found = pattern.exec(readFileSync(path.join(__dirname, "../../functions/src", file), "utf8"));
+    return Number(found?.[1]);
+  };
+  const budget = seconds("setup.rs", /BUDGET: Duration = Duration::from_secs\((\d+)\)/);
+  const call = seconds("pulumi/client.rs", /timeout: Duration::from_secs\((\d+)\)/);
+  for (const name of ["apply", "deploy"]) {
+    assert.ok(Number(one(least, LAMBDA, name).inputs.timeout) > budget + 2 * call, name);
+  }
+});
+
+test("the HTTP API: two routes, each with its share, and a log without headers", () => {
+  const routes = all(least, "aws:apigatewayv2/route:Route").map(({ inputs }) => inputs.routeKey);
+  assert.deepEqual(routes.sort(), ["$default", "ANY /webhooks/pulumi"]);
+  const { inputs, after } = one(least, "aws:apigatewayv2/stage:Stage", "http");
+  assert.equal(inputs.name, "$default");
+  const limits = { throttlingRateLimit: 20, throttlingBurstLimit: 50 };
+  assert.deepEqual(inputs.defaultRouteSettings, limits);
+  assert.deepEqual(inputs.routeSettings, [{ routeKey: "ANY /webhooks/pulumi", ...limits }]);
+  const { format } = inputs.accessLogSettings as { format: string };
+  assert.ok(!/header|authorization|query/i.test(format), format);
+  assert.ok(after.includes(urn(least, "aws:apigatewayv2/route:Route", "receive")));
+  for (const { inputs: to } of all(least, "aws:apigatewayv2/integration:Integration")) {
+    assert.equal(to.payloadFormatVersion, "2.0");
+    assert.ok(Number(to.timeoutMilliseconds) <= 30_000);
+  }
+  for (const name of ["receive", "api"]) {
+    const { timeout } = one(least, LAMBDA, name).inputs;
+    const { timeoutMilliseconds } = one(least, "aws:apigatewayv2/integration:Integration", name).inputs;
+    assert.ok(Number(timeout) * 1000 < Number(timeoutMilliseconds), "the function gives up before API Gateway does");
+  }
+});
+
+test("the clock: no retries, and a tick that is soon stale", () => {
+  const { inputs } = one(least, "aws:scheduler/schedule:Schedule", "schedule");
+  assert.equal(inputs.scheduleExpression, "rate(1 minute)");
+  assert.equal(one(most, "aws:scheduler/schedule:Schedule", "schedule").inputs.scheduleExpression, "rate(5 minutes)");
+  const { retryPolicy } = inputs.target as { retryPolicy: Inputs };
+  assert.deepEqual(retryPolicy, { maximumRetryAttempts: 0, maximumEventAgeInSeconds: 60 });
+  const invoked = one(least, "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", "schedule").inputs;
+  assert.deepEqual([invoked.maximumRetryAttempts, invoked.maximumEventAgeInSeconds], [0, 60]);
+});
+
+test("a webhook in each organization, with the secret that the receiver has, once the receiver has it", () => {
+  assert.deepEqual(
+    all(most, WEBHOOK)
+      .map(({ inputs }) => inputs.organizationName)
+      .sort(),
+    ["acme", "beta"],
+  );
+  const { inputs, after } = one(most, WEBHOOK, "webhook-acme");
+  assert.deepEqual(inputs.groups, ["change_requests", "deployments", "environments"]);
+  assert.deepEqual([inputs.format, inputs.active], ["raw", true]);
+  assert.equal(inputs.payloadUrl, "https://signoff.example.com/webhooks/pulumi");
+  assert.ok(inputs.secret instanceof Hidden && inputs.secret.value === secretOf("webhook-3"));
+  assert.ok(
+    after.includes(urn(most, LAMBDA, "receive")) && after.includes(urn(most, "aws:apigatewayv2/stage:Stage", "http")),
+  );
+  assert.equal(all(other, WEBHOOK).length, 0, "unless somebody else looks after it");
+});
+
+test("while a webhook secret is rotated, the one before stays as it was and is good too", () => {
+  const passwords = (of: Run) =>
+    all(of, "random:index/randomPassword:RandomPassword")
+      .map(({ name }) => name)
+      .sort();
+  assert.deepEqual([passwords(least), passwords(most)], [["webhook-1"], ["webhook-2", "webhook-3"]]);
+  const told = variables(most, "receive");
+  assert.match(String(told.SIGNOFF_WEBHOOK_SECRET_ID), /webhook-3/);
+  assert.match(String(told.SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID), /webhook-2/);
+});
+
+test("Open rulesets: approvals by whom it says, and never one's own", () => {
+  const { inputs } = one(most, "pulumiservice:index:ApprovalRule", "approval-acme-credentials-prod");
+  assert.deepEqual(inputs.targetActionTypes, ["open"]);
+  assert.equal(inputs.enabled, true);
+  assert.deepEqual(inputs.environmentIdentifier, { organization: "acme", project: "credentials", name: "prod" });
+  assert.deepEqual(inputs.approvalRuleConfig, {
+    numApprovalsRequired: 2,
+    allowSelfApproval: false,
+    requireReapprovalOnChange: true,
+    eligibleApprovers: [{ teamName: "sre" }, { user: "bob" }],
+  });
+  assert.equal(all(least, "pulumiservice:index:ApprovalRule").length, 0);
+});
+
+test("a principal's team has write on its stacks, admin where destroy may be asked for, and open on its environments", () => {
+  const stacks = all(most, "pulumiservice:index:TeamStackPermission").map(({ inputs }) => inputs);
+  const permissions = stacks.map(({ team, organization, project, stack, permission }) => [
+    team,
+    organization,
+    project,
+    stack,
+    permission,
+  ]);
+  assert.deepEqual(permissions.sort(), [
+    ["signoff", "acme", "web", "prod", 102],
+    ["signoff-pay", "beta", "app", "live", 103],
+  ]);
+  const environments = all(most, "pulumiservice:index:TeamEnvironmentPermission").map(({ inputs }) => inputs);
+  assert.deepEqual(environments.map(({ team, permission }) => [team, permission]).sort(), [
+    ["signoff", "open"],
+    ["signoff-pay", "open"],
+  ]);
+});
+
+test("checkpoints: signed, locked, closed to the public", () => {
+  const key = one(most, "aws:kms/key:Key", "checkpoints").inputs;
+  assert.deepEqual([key.keyUsage, key.customerMasterKeySpec], ["SIGN_VERIFY", "ECC_NIST_P256"]);
+  assert.equal(one(most, "aws:s3/bucket:Bucket", "checkpoints").inputs.objectLockEnabled, true);
+  const lock = one(most, "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration", "checkpoints").inputs;
+  assert.deepEqual(lock.rule, { defaultRetention: { mode: "COMPLIANCE", days: 3650 } });
+  const shut = one(most, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "checkpoints").inputs;
+  assert.deepEqual(Object.values(shut).filter((value) => value === true).length, 4);
+  assert.equal(all(least, "aws:s3/bucket:Bucket").length, 0);
+});
+
+test("alarms on everything that somebody has to look at, and a page that shows it", () => {
+  const alarms = all(least, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ name }) => name);
+  for (const name of FUNCTIONS) {
+    for (const what of ["errors", "throttles", "dead-letters"]) assert.ok(alarms.includes(`${name}-${what}`), name);
+  }
+  const gate = [
+    "pending",
+    "apply-failed",
+    "apply-error",
+    "deploy-failed",
+    "deploy-error",
+    "bad-signatures",
+    "token-refused",
+  ];
+  for (const name of [...gate, "apply-lag", "deploy-lag", "server-errors", "no-sweep"])
+    assert.ok(alarms.includes(name), name);
+  const silent = one(least, "aws:cloudwatch/metricAlarm:MetricAlarm", "no-sweep").inputs;
+  assert.deepEqual(
+    [silent.treatMissingData, silent.comparisonOperator, silent.threshold],
+    ["breaching", "LessThanThreshold", 1],
+  );
+  assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "no-sweep").inputs.period, 900);
+  assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "pending").inputs.threshold, 8 * 3600);
+  for (const { inputs } of all(most, "aws:cloudwatch/metricAlarm:MetricAlarm")) {
+    assert.deepEqual(inputs.alarmActions, MOST.alarms.topics);
+  }
+  const { widgets } = JSON.parse(
+    String(one(least, "aws:cloudwatch/dashboard:Dashboard", "dashboard").inputs.dashboardBody),
+  ) as {
+    widgets: { properties: { metrics: unknown[]; title: string } }[];
+  };
+  for (const { properties } of widgets) assert.ok(properties.metrics.length > 0, properties.title);
+});
+
+test("the outputs say where it is and how to try it, and no secret", () => {
+  assert.equal(least.outputs.webhookUrl?.value, `${least.outputs.apiUrl?.value}/webhooks/pulumi`);
+  assert.match(String(least.outputs.dashboardUrl?.value), /#dashboards\/dashboard\/signoff-test$/);
+  assert.match(String(least.outputs.tryIt?.value), /signoff request/);
+  const shown = JSON.stringify([least.outputs, most.outputs]);
+  assert.ok(!shown.includes(TOKEN) && !shown.includes("generated-for"));
+});
