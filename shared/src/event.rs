@@ -161,6 +161,18 @@ impl Event {
         }
     }
 
+    /// Whether it ends a request that did not deploy, or decides that.
+    pub fn ends_undeployed(&self) -> bool {
+        matches!(
+            self,
+            Self::EndDecided { .. }
+                | Self::Rejected { .. }
+                | Self::Expired { .. }
+                | Self::Cancelled { .. }
+                | Self::Errored { .. }
+        )
+    }
+
     /// Its CloudEvents type: `signoff.request.` and the past-tense word.
     pub fn type_name(&self) -> String {
         format!("{TYPE_PREFIX}{}", self.word())

@@ -167,7 +167,13 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                     (note.token_refused_since, note.troubled_since) = (None, None);
                     return Ok(rest);
                 }
-                Next::Record(record) => self.record(record).await?,
+                Next::Record(record) => {
+                    // An end without a deployment is decided by who knows all: one that stood still may not know what another has created since.
+                    if record.event.ends_undeployed() {
+                        self.in_time()?;
+                    }
+                    self.record(record).await?;
+                }
                 Next::Look(look) => {
                     self.in_time()?;
                     if let Err(error) = observe::look(self.keeper, &self.loaded, &mut self.facts, &look).await? {

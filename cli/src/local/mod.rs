@@ -38,6 +38,8 @@ use store::Store;
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 /// How long one look may send calls.
 const BUDGET: Duration = Duration::from_secs(60);
+/// How many calls of the embedded store the workers make at a time: it carries them out one by one, and whoever calls the API or rings goes first.
+const WORKERS_LANE: usize = 1;
 /// How long what is in hand may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(75);
 /// How often what expired is swept from the store.
@@ -123,7 +125,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let client = PulumiClient::new(&configuration.pulumi_url, options).map_err(|error| failed(error.to_string()))?;
     let public_url = configuration.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let keeper: Arc<Keeper> = Arc::new(Gatekeeper {
-        ledger: ledger.clone(),
+        ledger: ledger.clone().in_a_lane_of(WORKERS_LANE),
         cloud: PrincipalClient::new(client.clone(), Tokens::Given(configuration.tokens)),
         host: machine,
         installation: configuration.installation,

@@ -191,7 +191,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             request: id,
             until: later(now, KEY_HOLDS),
         });
-        Ok(NewRequest { step, due: later(now, self.api.sweep), idempotency })
+        // As everywhere, half a sweep: so that it is due when the next one comes, and not just after it.
+        Ok(NewRequest { step, due: later(now, self.api.sweep / 2), idempotency })
     }
 
     fn answer(&self, status: StatusCode, loaded: &Loaded) -> Response {

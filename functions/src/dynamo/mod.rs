@@ -14,6 +14,8 @@ mod table;
 mod trail;
 mod work;
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain::{Sealed, Step};
@@ -25,6 +27,7 @@ use signoff_core::ledger::{
 };
 use signoff_core::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use signoff_core::request::Worker;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use ulid::Ulid;
 
 pub use marks::delivery;
@@ -35,12 +38,26 @@ pub use table::create_table;
 pub struct Dynamo {
     client: Client,
     table: String,
+    lane: Option<Arc<Semaphore>>,
 }
 
 impl Dynamo {
     /// The ledger in this table.
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self { client, table, lane: None }
+    }
+
+    /// The same ledger, of whose calls no more than `at_once` are under way at a time; the others wait for one another. For a store in the same
+    /// process, which carries out one call after the other: who has time leaves the way free for who waits for an answer.
+    #[must_use]
+    pub fn in_a_lane_of(mut self, at_once: usize) -> Self {
+        self.lane = Some(Arc::new(Semaphore::new(at_once)));
+        self
+    }
+
+    /// A place in the lane, for one call.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.lane.as_ref()?.acquire().await.ok()
     }
 
     /// Writes the gates down; from then on they hold.

@@ -152,6 +152,7 @@ impl Dynamo {
 
     /// `None`: the item is in somebody's transaction.
     async fn try_to_write(&self, write: &Write) -> Result<Option<Written>, LedgerError> {
+        let _place = self.place().await;
         let done = |item| {
             told("write", &[write], true);
             Ok(Some(Written::Done(item)))
@@ -219,6 +220,7 @@ impl Dynamo {
         let items: Result<Vec<_>, _> = writes.iter().map(|write| write.in_transaction(&self.table)).collect();
         let all: Vec<&Write> = writes.iter().collect();
         let request = self.client.transact_write_items().set_transact_items(Some(items.map_err(unbuilt)?));
+        let _place = self.place().await;
         let error = match request.send().await {
             Ok(_) => {
                 told("transaction", &all, true);
@@ -244,6 +246,7 @@ impl Dynamo {
     /// Reads one item, consistently.
     pub(super) async fn get(&self, key: &Key) -> Result<Option<Item>, LedgerError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key_of(key))).consistent_read(true);
+        let _place = self.place().await;
         Ok(request.send().await.map_err(|error| failed(&error))?.item)
     }
 
@@ -259,7 +262,9 @@ impl Dynamo {
             let mut pauses = PAUSES.into_iter();
             loop {
                 let request = self.client.batch_get_item().request_items(&self.table, wanted);
+                let place = self.place().await;
                 let answer = request.send().await.map_err(|error| failed(&error))?;
+                drop(place);
                 for item in answer.responses.into_iter().flat_map(HashMap::into_values).flatten() {
                     found.insert(key_in(&item)?, item);
                 }
@@ -285,6 +290,7 @@ impl Dynamo {
             if left == Some(0) {
                 return Ok(found);
             }
+            let _place = self.place().await;
             let answer = self
                 .client
                 .query()

@@ -10,6 +10,10 @@ use crate::verdict;
 
 /// Takes a request up.
 pub(super) fn take_up(known: &Known<'_>) -> Next {
+    // What was just created is recorded before anything else: an end that does not know of it would leave it open.
+    if known.facts.opened.is_some() && known.request.status.change_requests.is_empty() {
+        return open(known);
+    }
     let gate = match checks::gate(known) {
         Ok(gate) => gate,
         Err(outcome) => return fail(known, outcome),

@@ -144,6 +144,7 @@ impl SimLedger {
         change(&mut row.work);
         let state = row.request.status.state;
         let due = row.work.due;
+        world.say(|| format!("work of {id}: due {due:?}, held until {:?}", before.lease_until));
         world.tables[self.place].emit_work(id, &before, shows_at);
         world.check("every open request is due", state.is_terminal() || due.is_some(), || {
             format!("{id} is {state} and has no next look")
@@ -614,6 +615,7 @@ impl Ledger for SimLedger {
     async fn ring(&self, id: RequestId, worker: Worker, cause: Cause, ulid: Ulid) -> Result<(), LedgerError> {
         self.write("ring", |world| {
             world.tables[self.place].emit_ring(id, worker, &cause, ulid);
+            world.say(|| format!("rings {worker:?} for {id}"));
             world.rung(id, worker);
         })
         .await

@@ -416,6 +416,13 @@ impl Run {
         // What was opened since the backup nobody knows any more.
         world.judge.groups.iter_mut().filter(|group| group.at >= of).for_each(|group| group.excused = true);
         world.tables = tables;
+        // What was asked for once more is asked for with the settings of then.
+        let rows: Vec<_> = world.tables.iter().flat_map(|table| table.requests.values()).cloned().collect();
+        for row in rows.iter().filter(|row| row.request.status.change_requests.is_empty()) {
+            if let Some(case) = world.judge.cases.get_mut(&row.request.ask.id) {
+                case.settings = None;
+            }
+        }
         world.say(|| format!("the table is as it was at {of}"));
     }
 

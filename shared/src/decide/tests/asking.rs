@@ -107,3 +107,17 @@ fn from_the_ask_to_the_reviewers() {
         ]
     );
 }
+
+#[test]
+fn what_was_just_created_is_recorded_even_when_its_time_is_up() {
+    let scene = Scene::of(Life::of(testing::ask())).but(|scene| {
+        let environment = "acme/credentials/prod".parse().unwrap();
+        scene.facts.opened =
+            Some(vec![crate::cloud::NewChangeRequest { id: "cr-1".to_owned(), environment, revision: 1 }]);
+        scene.later(SignedDuration::from_hours(24 * 30));
+    });
+    match scene.next() {
+        Next::Record(record) => assert_eq!(record.event.word(), "opened"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -291,3 +291,15 @@ fn the_sweeps_own_patience_does_not_make_it_look_more_often() {
     let looks = world.cloud.inside().calls.len() - before;
     assert!(looks <= 4 + 1, "every fifteenth sweep is a look with one call: {looks}");
 }
+
+#[test]
+fn who_stood_still_ends_nothing() {
+    let world = World::to(State::PendingApproval);
+    world.clock.pass(SignedDuration::from_hours(73));
+    world.cloud.inside().takes = SignedDuration::from_secs(31);
+    world.look(Worker::Apply).unwrap();
+    assert_eq!((world.state(), world.request().status.ending), (State::PendingApproval, None));
+    world.cloud.inside().takes = SignedDuration::from_secs(1);
+    world.look(Worker::Apply).unwrap();
+    assert_eq!(world.state(), State::Expired);
+}

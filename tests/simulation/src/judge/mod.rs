@@ -110,6 +110,8 @@ pub struct Case {
     pub looks: u64,
     /// When it came to its end.
     pub ended: Option<Timestamp>,
+    /// Its end was written by a process that had stood still for longer than its lease.
+    pub excused: bool,
 }
 
 /// What one open request created.

@@ -32,6 +32,7 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
             calls: 0,
             looks: 0,
             ended: None,
+            excused: false,
         };
         world.judge.cases.insert(id, case);
         return;
@@ -143,6 +144,10 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
     world.coverage.add("end", format!("{} {}", status.state, status.outcome.as_ref().map_or("", |end| &end.code)));
     let look = world.judge.looks.get(&writer.task).cloned();
     let excused = look.is_some_and(|look| is_excused(world, &look));
+    if let (true, Some(case)) = (excused, world.judge.cases.get_mut(&id)) {
+        case.excused = true;
+        world.coverage.add("exception", "an end written after its lease");
+    }
     let said = status.outcome.as_ref().map_or("", |outcome| outcome.message.as_str()).to_owned();
     if status.state == State::Rejected {
         let mut ours = status.change_requests.iter();
@@ -173,6 +178,7 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
     let named = ["not known whether a deployment was created", "carries this request's mark"];
     let unknown = named.iter().any(|named| said.contains(named));
     let foreign = status.outcome.as_ref().is_some_and(|outcome| outcome.code == "foreign-mark");
+    let excused = excused || world.judge.restored.is_some();
     world.check("2 known", excused || !made || unknown || foreign, || {
         format!("{id} is {} without a deployment, but there is one that carries its mark", status.state)
     });

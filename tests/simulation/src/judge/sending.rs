@@ -131,9 +131,8 @@ fn closes(world: &mut World, look: &Look, id: &str) {
     // What a process left that had stood still for longer than its lease is closed by whoever finds it.
     let stray = world.judge.group_of(id).is_some_and(|group| group.excused);
     let place = owner.and_then(|owner| world.judge.cases.get(&owner)).map(|case| case.place);
-    let draft = world.cloud.change_request(id).is_some_and(|one| one.status.word() == "draft");
     // Installations that share a principal can't tell each other's fresh drafts apart: a draft carries no mark.
-    let neighbours = draft && place.is_some_and(|place| place != look.place);
+    let neighbours = place.is_some_and(|place| place != look.place);
     if neighbours {
         world.coverage.add("exception", "a draft of another installation with the same principal is closed");
     }
