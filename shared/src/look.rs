@@ -384,6 +384,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 let unclear = matches!(error, CloudError::Unclear(_));
                 let settled = later(self.now(), self.keeper.timing.settle);
                 self.loaded.work.note.opening = unclear.then_some(Intent { settles_at: settled, ..intent });
+                if !unclear {
+                    // Before the lock is given back: whoever comes after a crash would take the next one's drafts for what this creation left.
+                    self.keeper.ledger.note(&self.lease, &self.loaded.work.note).await?;
+                }
                 Ok(Err(error))
             }
         }

@@ -51,6 +51,8 @@ pub(crate) struct Inside {
     /// The call, counted from 0, that fails; and whether it has its effect.
     pub(crate) fault_at: Option<(usize, bool)>,
     pub(crate) calls: usize,
+    /// The call, counted from 0, from which on none has an effect any more: the process died.
+    pub(crate) dead_from: Option<usize>,
 }
 
 /// The ledger.
@@ -79,6 +81,9 @@ impl Book {
         let number = inside.calls;
         inside.calls += 1;
         let unavailable = || Err(LedgerError::Unavailable("a test says so".to_owned()));
+        if inside.dead_from.is_some_and(|from| number >= from) {
+            return unavailable();
+        }
         match inside.fault_at.take_if(|(at, _)| *at == number) {
             Some((_, false)) => unavailable(),
             Some((_, true)) => effect(&mut inside).and_then(|_| unavailable()),
@@ -88,6 +93,11 @@ impl Book {
 }
 
 impl Inside {
+    /// Whether nobody has the lock under which open requests are created.
+    pub(crate) fn is_lock_free(&self) -> bool {
+        self.lock.holder.is_none()
+    }
+
     fn row(&mut self, id: RequestId) -> Result<&mut Row, LedgerError> {
         self.rows.get_mut(&id).ok_or(LedgerError::Conflict)
     }

@@ -192,3 +192,17 @@ fn who_cancels_gives_the_turn_back_at_once() {
     world.cancel().unwrap();
     assert_eq!(world.book.inside().line.turn, None);
 }
+
+#[test]
+fn a_creation_that_was_refused_leaves_nothing_for_others_to_clean_up() {
+    // Whatever write dies after the refusal, the lock is not free while the note says that something may have been created.
+    for at in 0..12 {
+        let world = World::new();
+        world.cloud.fail("request_open", Fault::Answer(CloudError::Later { retry_after: None }));
+        let before = world.book.inside().calls;
+        world.book.inside().dead_from = Some(before + at);
+        let _died = world.look(Worker::Apply);
+        let free = world.book.inside().is_lock_free();
+        assert!(!free || world.wrk().note.opening.is_none(), "call {at}");
+    }
+}

@@ -108,6 +108,8 @@ pub struct Case {
     pub calls: u64,
     /// How many looks there were.
     pub looks: u64,
+    /// When its last step was truly written: the step's own time is when it was decided.
+    pub written: Timestamp,
     /// When it came to its end.
     pub ended: Option<Timestamp>,
     /// Its end was written by a process that had stood still for longer than its lease.

@@ -31,11 +31,15 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
             numbers: Default::default(),
             calls: 0,
             looks: 0,
+            written: world.now,
             ended: None,
             excused: false,
         };
         world.judge.cases.insert(id, case);
         return;
+    }
+    if let Some(case) = world.judge.cases.get_mut(&id) {
+        case.written = world.now;
     }
     if let Some(worker) = writer.worker {
         let row = world.tables[place].requests.get(&id);
@@ -191,11 +195,11 @@ pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &str, id: Reque
     let Some(own) = table.requests.get(&id).map(|row| row.request.ask.position) else { return };
     let waiting: Vec<RequestId> =
         table.waiting(stack).iter().filter(|other| other.position < own).map(|o| o.id).collect();
-    let skew = 2 * world.plan.skew;
     let first = waiting.into_iter().find(|other| {
+        let written = world.judge.cases.get(other).map(|case| case.written);
         table.requests.get(other).is_some_and(|row| {
             let status = &row.request.status;
-            status.state == State::Approved && status.ending.is_none() && later(status.updated_at, skew) < look.began
+            status.state == State::Approved && status.ending.is_none() && written.is_some_and(|at| at < look.began)
         })
     });
     let excused = is_excused(world, &look);
