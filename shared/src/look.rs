@@ -625,7 +625,8 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let (ask, status) = (&self.loaded.request.ask, &self.loaded.request.status);
         let creating = status.state == State::Requested
             && (self.loaded.work.note.opening.is_some() || !status.change_requests.is_empty());
-        if self.facts.creation == Some(Creation::Ours) && !creating {
+        // Who has used up its time may have lost the lease to somebody who creates under this very lock by now.
+        if self.facts.creation == Some(Creation::Ours) && !creating && self.in_time().is_ok() {
             if let Some(next) = ledger.unlock_creation(&ask.stack.organization, &ask.gate.principal, ask.id).await? {
                 ledger.ring(next, Worker::Apply, Cause::Due, host.ulid()).await?;
             }
