@@ -7,7 +7,7 @@ NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TARGET = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench simulate mutants cargo
+.PHONY: help demo run test lint deny bench load soak chaos fuzz simulate mutants cargo
 
 help: ## Lists what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -34,9 +34,37 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
+deny: cargo ## Licences, sources and duplicates of what is depended on, and advisories where they can be had
+	CARGO="$(CARGO)" scripts/deny.sh
+
 bench: cargo ## How fast and how big it is, measured on this machine
 	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin bench
 	"$(TARGET)/release/bench"
+
+load: cargo ## Many calls, floods and a long history: SECONDS=20 FINISHED=2000 OPEN=200 REPLAYS=2000
+	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin load
+	SECONDS=$(or $(SECONDS),20) FINISHED=$(FINISHED) OPEN=$(OPEN) REPLAYS=$(REPLAYS) "$(TARGET)/release/load"
+
+soak: cargo ## Requests that come and go for SECONDS=3600: the memory has to stay as it is
+	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin load
+	SECONDS=$(or $(SECONDS),3600) "$(TARGET)/release/load" soak
+
+chaos: cargo ## Everything goes wrong, on the real process: SECONDS=600 REQUESTS=200 STACKS=20; SEED=n: that one
+	$(CARGO) build --locked -p signoff
+	SIGNOFF_CHAOS_SECONDS=$(or $(SECONDS),600) SIGNOFF_CHAOS_REQUESTS=$(or $(REQUESTS),200) \
+	  SIGNOFF_CHAOS_STACKS=$(or $(STACKS),20) SIGNOFF_CHAOS_SEED=$(or $(SEED),20261123) \
+	  $(CARGO) test --locked -p signoff-tests --test it -- chaos --nocapture
+
+# libFuzzer's way of watching what an input reaches; nothing here is unstable.
+SANCOV := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+fuzz: cargo ## Looks for hostile input, guided by coverage: FUZZ=webhook, body, query, gates or answers, for SECONDS=60 each
+	RUSTFLAGS="$(SANCOV)" $(CARGO) build --locked --manifest-path fuzz/coverage/Cargo.toml --target $(HOST) --target-dir "$(TARGET)/fuzz"
+	for target in $(or $(FUZZ),webhook body query gates answers); do mkdir -p "$(TARGET)/fuzz/found/$$target" && \
+	  SIGNOFF_FUZZ_TARGET=$$target "$(TARGET)/fuzz/$(HOST)/debug/signoff-fuzz-coverage" -max_total_time=$(or $(SECONDS),60) \
+	    -timeout=5 -rss_limit_mb=1024 -max_len=1048640 -len_control=200 -artifact_prefix="$(TARGET)/fuzz/found/$$target-" \
+	    "$(TARGET)/fuzz/found/$$target" "fuzz/corpus/$$target" || exit 1; done
 
 simulate: cargo ## The gate on a simulated clock, cloud and ledger: SEEDS=20000, SECONDS=300 at most; SEED=n: one, step by step
 	$(CARGO) build --locked --profile simulate -p signoff-simulation --bin simulate

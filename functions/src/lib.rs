@@ -2,6 +2,7 @@
 //! [`dynamo`] is the ledger, [`pulumi`] the client; `src/bin/` puts them together, one entry point each.
 
 pub mod api;
+pub mod checkpoint;
 pub mod dynamo;
 pub mod machine;
 pub mod pulumi;

@@ -53,8 +53,8 @@ export function badPrincipal(text: string): string | undefined {
 /** What is wrong with a login. */
 export function badLogin(text: string): string | undefined {
   const length = [...text].length;
-  const good = length >= 1 && length <= MAX_LOGIN && !/[\p{Cc}\p{White_Space}\p{Bidi_Control}]/u.test(text);
-  return good ? undefined : `a login is 1 to ${MAX_LOGIN} characters without spaces`;
+  const good = length >= 1 && length <= MAX_LOGIN && !/[\p{Cc}\p{White_Space}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\u212A]/u.test(text);
+  return good ? undefined : `a login is 1 to ${MAX_LOGIN} characters that can be seen, without spaces`;
 }
 
 /** What is wrong with somebody who may ask: a login, or `machine:` and a machine token's name. */

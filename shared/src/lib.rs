@@ -8,6 +8,7 @@ pub mod answer;
 pub mod asking;
 pub mod blocker;
 pub mod chain;
+pub mod checkpoint;
 pub mod cloud;
 pub mod decide;
 pub mod doorbell;

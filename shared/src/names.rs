@@ -192,10 +192,12 @@ impl FromStr for Login {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
         let fits = (1..=MAX_LOGIN).contains(&text.chars().count());
-        if fits && !text.chars().any(|c| c.is_control() || c.is_whitespace() || is_bidirectional(c)) {
+        let hides = |c: char| c.is_control() || c.is_whitespace() || is_bidirectional(c) || is_invisible(c);
+        // The Kelvin sign is the one character that is not ASCII and becomes an ASCII letter in lower case: it would pass for a k.
+        if fits && !text.chars().any(|c| hides(c) || c == '\u{212A}') {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BadName(format!("a login is 1 to {MAX_LOGIN} characters without spaces")))
+            Err(BadName(format!("a login is 1 to {MAX_LOGIN} characters that can be seen, without spaces")))
         }
     }
 }
@@ -366,8 +368,15 @@ impl fmt::Display for Reason {
 
 text!(Reason);
 
+/// Characters that show as nothing (the usual ones of Unicode's `Default_Ignorable_Code_Point`): with them, one name looks like another.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}')
+        || matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{3164}')
+        || matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
 /// Characters that change the direction in which text shows (Unicode's `Bidi_Control`).
-fn is_bidirectional(c: char) -> bool {
+pub(crate) fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -437,6 +446,11 @@ mod tests {
         assert_eq!(login("Alice"), login("aLICE"));
         assert_ne!(login("alice"), login("аlice"), "a Cyrillic look-alike is somebody else");
         assert!("al ice".parse::<Login>().is_err());
+        for hidden in ["al\u{200B}ice", "alice\u{FEFF}", "al\u{AD}ice", "alice\u{E0041}", "dir\u{212A}"] {
+            assert!(hidden.parse::<Login>().is_err(), "{hidden:?} would pass for another");
+        }
+        let only_ascii_becomes_ascii = |c: &char| !c.is_ascii() && c.to_lowercase().all(|lower| lower.is_ascii());
+        assert_eq!(('\0'..=char::MAX).filter(only_ascii_becomes_ascii).collect::<Vec<_>>(), ['\u{212A}']);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 
 /// A moment, or how long ago one was.
 #[derive(Clone, Debug, PartialEq)]
-enum When {
+pub(super) enum When {
     At(Timestamp),
     Ago(Period),
 }
@@ -62,10 +62,11 @@ impl FromStr for When {
 }
 
 impl When {
-    fn at(&self, now: Timestamp) -> String {
+    /// The moment, as seen from now.
+    pub(super) fn at(&self, now: Timestamp) -> Timestamp {
         match self {
-            Self::At(at) => at.to_string(),
-            Self::Ago(period) => now.saturating_sub(period.duration()).unwrap_or(Timestamp::MIN).to_string(),
+            Self::At(at) => *at,
+            Self::Ago(period) => now.saturating_sub(period.duration()).unwrap_or(Timestamp::MIN),
         }
     }
 }
@@ -77,7 +78,8 @@ impl When {
 pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let now = app.now();
-    let (since, until) = (args.since.as_ref().map(|when| when.at(now)), args.until.as_ref().map(|when| when.at(now)));
+    let text = |when: &Option<When>| when.as_ref().map(|when| when.at(now).to_string());
+    let (since, until) = (text(&args.since), text(&args.until));
     let bounds = (since.as_deref(), until.as_deref());
     let Some(file) = &args.output else {
         let is_terminal = io::stdout().is_terminal();
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn times_are_moments_days_or_ago() {
         let now: Timestamp = "2026-11-23T20:00:00Z".parse().unwrap();
-        let at = |text: &str| text.parse::<When>().map(|when| when.at(now));
+        let at = |text: &str| text.parse::<When>().map(|when| when.at(now).to_string());
         assert_eq!(at("2026-11-23T20:00:00+01:00").unwrap(), "2026-11-23T19:00:00Z");
         assert_eq!(at("2026-11-23").unwrap(), "2026-11-23T00:00:00Z");
         assert_eq!(at("7d").unwrap(), "2026-11-16T20:00:00Z");

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use signoff_core::checkpoint::Span;
 use signoff_core::names::RequestId;
 
+use super::audit_checkpoints::{Against, Checkpoints, Said};
+use super::audit_export::When;
 use super::trail::{Finding, Trails, Verdict};
 use crate::app::App;
 use crate::client::model::Request;
@@ -16,8 +19,11 @@ use crate::failure::{Exit, Failure};
 use crate::render::text::line;
 
 /// What no check of a file can see.
-const BLIND_FILE: &str =
-    "A file does not show what was cut off after its last events: for that, check against the server.";
+const BLIND_FILE: &str = "A file by itself does not show what was cut off after its last events, requests that are missing as a whole, and trails that were rewritten \
+    with new hashes from some event on: for that, check against the server, or against signed checkpoints (--checkpoints).";
+/// What no check against checkpoints can see.
+const BLIND_CHECKPOINTS: &str = "What can't be seen from here: what somebody did who has the key and can change the file of the checkpoints, or cut off its end, and \
+    what happened after the last of them.";
 /// What no check against the server can see.
 const BLIND_SERVER: &str = "Each trail ends where and when the server says that its request last changed. What can't be seen from here is a \
     ledger that was rewritten as a whole: an export kept elsewhere shows it.";
@@ -27,11 +33,15 @@ const BLIND_SERVER: &str = "Each trail ends where and when the server says that 
 #[command(after_help = "\
 Without FILE the server is asked: for the trail of one request or, for admins, for the whole.
 Then it is also checked that each trail ends where its request stands.
+With checkpoints it also shows what the chains by themselves do not: trails that were rewritten with
+new hashes, requests that are missing as a whole, events that were cut off or inserted. FILE is then
+expected to hold every event; if it was exported with --since or --until, say the same here.
 The exit code is 1 if anything is broken.
 
 Examples:
   signoff audit verify november.ndjson
   signoff audit export --since 2026-11-01 | signoff audit verify -
+  signoff audit verify trail.ndjson --checkpoints checkpoints.jsonl --key checkpoint-key.pub
   signoff audit verify --request req_01KAT5Y2Z8M4Q6W3V7N9B1C2D3
   signoff audit verify")]
 pub(crate) struct Args {
@@ -41,6 +51,14 @@ pub(crate) struct Args {
     /// Check this request's trail
     #[arg(long, value_name = "ID")]
     request: Option<RequestId>,
+    #[command(flatten)]
+    against: Against,
+    /// FILE was exported with this --since
+    #[arg(long, value_name = "TIME", requires = "checkpoints", requires = "file")]
+    since: Option<When>,
+    /// FILE was exported with this --until, or at this time
+    #[arg(long, value_name = "TIME", requires = "checkpoints", requires = "file")]
+    until: Option<When>,
 }
 
 /// Checks.
@@ -48,21 +66,27 @@ pub(crate) struct Args {
 /// # Errors
 /// If the trail can't be read.
 pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
+    let checkpoints = args.against.read()?;
     match (args.file, args.request) {
         (Some(file), _) => {
+            let now = app.now();
+            let at = |when: &Option<When>| when.as_ref().map(|when| when.at(now));
+            let span = Span { since: at(&args.since), until: at(&args.until) };
             let mut trails = Trails::default();
             trails.read(&read(&file)?);
             if trails.is_empty() {
                 return Err(Failure::Failed(format!("{}: there are no events in it", file.display())));
             }
             let strays = strays_of(&trails);
-            conclude(app, &trails.verdicts(), &strays, BLIND_FILE)
+            let said = checkpoints.map(|checkpoints| checkpoints.compare(&trails, span));
+            let blind = if said.is_some() { BLIND_CHECKPOINTS } else { BLIND_FILE };
+            conclude(app, trails.verdicts(), &strays, blind, said.map(|said| (said, span != Span::default())))
         }
         (None, Some(id)) => {
             let verdict = check_one(&app.signoff()?, id).await?;
-            conclude(app, &[verdict], &[], BLIND_SERVER)
+            conclude(app, vec![verdict], &[], BLIND_SERVER, None)
         }
-        (None, None) => check_all(app, &app.signoff()?).await,
+        (None, None) => check_all(app, &app.signoff()?, checkpoints).await,
     }
 }
 
@@ -140,7 +164,7 @@ fn disagreement(finding: &Finding, stands: &Request) -> Option<String> {
 }
 
 /// Checks the whole trail against where all requests stand. What does not agree is looked at once more by itself: it may only have moved on meanwhile.
-async fn check_all(app: &App, signoff: &Signoff) -> Result<Exit, Failure> {
+async fn check_all(app: &App, signoff: &Signoff, checkpoints: Option<Checkpoints>) -> Result<Exit, Failure> {
     let mut trails = Trails::default();
     let mut next = Some(signoff.audit(None, None));
     while let Some(url) = next {
@@ -150,6 +174,7 @@ async fn check_all(app: &App, signoff: &Signoff) -> Result<Exit, Failure> {
     }
     let mut stands = standing(signoff).await?;
     let strays = strays_of(&trails);
+    let said = checkpoints.map(|checkpoints| (checkpoints.compare(&trails, Span::default()), true));
     let mut verdicts = trails.verdicts();
     for verdict in &mut verdicts {
         let request = stands.remove(&verdict.subject);
@@ -166,7 +191,8 @@ async fn check_all(app: &App, signoff: &Signoff) -> Result<Exit, Failure> {
             verdicts.push(again(signoff, id).await?);
         }
     }
-    conclude(app, &verdicts, &strays, BLIND_SERVER)
+    let blind = if said.is_some() { BLIND_CHECKPOINTS } else { BLIND_SERVER };
+    conclude(app, verdicts, &strays, blind, said)
 }
 
 /// One request by itself; that it is gone is a finding, and no failure.
@@ -203,26 +229,50 @@ fn strays_of(trails: &Trails) -> Vec<String> {
     trails.strays.iter().map(|stray| format!("line {}: {}", stray.line, stray.why)).collect()
 }
 
-fn conclude(app: &App, verdicts: &[Verdict], strays: &[String], blind: &str) -> Result<Exit, Failure> {
+/// Says what was found. With what checkpoints say comes whether the bounds of the trail were told, so that nothing can be missing for want of them.
+fn conclude(
+    app: &App,
+    mut verdicts: Vec<Verdict>,
+    strays: &[String],
+    blind: &str,
+    said: Option<(Said, bool)>,
+) -> Result<Exit, Failure> {
+    if let Some((said, _)) = &said {
+        said.add_to(&mut verdicts);
+    }
     let is_broken = |verdict: &&Verdict| matches!(verdict.finding, Finding::Broken(_));
     let broken = verdicts.iter().filter(is_broken).count();
-    let is_well = broken == 0 && strays.is_empty();
+    let faults = said.as_ref().map_or(0, |(said, _)| said.faults());
+    let is_well = broken == 0 && strays.is_empty() && faults == 0;
     if app.output.json {
         let requests: Vec<Value> = verdicts.iter().map(json_of).collect();
-        app.output.document(&json!({"ok": is_well, "requests": requests, "strays": strays, "notSeen": blind}))?;
+        let mut all = json!({"ok": is_well, "requests": requests, "strays": strays, "notSeen": blind});
+        if let Some((said, _)) = &said {
+            all["checkpoints"] = said.json();
+        }
+        app.output.document(&all)?;
     } else {
         let mut text: String = verdicts.iter().map(|verdict| text_of(app, verdict)).collect();
         for stray in strays {
             text += &format!("{}  {}\n", app.output.paint.bad("BROKEN"), line(stray));
         }
+        if let Some((said, _)) = &said {
+            text += &said.text(app);
+        }
         let ok = verdicts.len() - broken;
-        let besides = match strays.len() {
+        let mut besides = match strays.len() {
             0 => String::new(),
             1 => ", 1 line of no request".to_owned(),
             count => format!(", {count} lines of no request"),
         };
+        if faults > 0 {
+            besides += &format!(", {faults} {} in the checkpoints", if faults == 1 { "fault" } else { "faults" });
+        }
         text += &format!("{ok} {} ok, {broken} broken{besides}\n", if ok == 1 { "request" } else { "requests" });
         app.output.text(&text)?;
+        if let Some((said, is_bounded)) = &said {
+            said.notes(*is_bounded).iter().for_each(|note| app.output.note(note));
+        }
         app.output.note(blind);
     }
     Ok(if is_well { Exit::Done } else { Exit::Failed })

@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod audit;
+pub(crate) mod audit_checkpoints;
 pub(crate) mod audit_export;
 pub(crate) mod audit_verify;
 pub(crate) mod cancel;

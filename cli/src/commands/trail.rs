@@ -92,6 +92,11 @@ impl Trails {
         }
     }
 
+    /// All events, in no order that means anything.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Sealed> {
+        self.trails.iter().flat_map(|trail| &trail.events)
+    }
+
     /// The verdict on each request. Where a line stands in the text means nothing: its place is its sealed sequence number.
     pub(crate) fn verdicts(self) -> Vec<Verdict> {
         self.trails.into_iter().map(Trail::verdict).collect()

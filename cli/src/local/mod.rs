@@ -1,10 +1,14 @@
 //! `signoff local`: the whole gate in one process, on one machine. The same handlers that run on Lambda, the same DynamoDB calls against an
 //! embedded store in a file, the same stream, a timer for the schedule.
 
+mod checkpoints;
 mod config;
 mod pump;
+mod serve;
 mod simulate;
 mod store;
+mod trouble;
+mod wal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,10 +30,11 @@ use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, Pu
 use signoff_functions::receive::{self, Receive};
 use signoff_functions::secrets::Tokens;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::failure::{Exit, Failure};
+use checkpoints::Checkpoints;
 use config::Configuration;
 use pump::Pump;
 use store::Store;
@@ -60,6 +65,7 @@ Environment:
   SIGNOFF_WEBHOOK_SECRET           the webhook's shared secret
   SIGNOFF_WEBHOOK_SECRET_PREVIOUS  the one before, while it is being rotated
   SIGNOFF_PUBLIC_URL               where signoff is reached from outside, for links (default: where it listens)
+  SIGNOFF_CHECKPOINTS              the file of the signed checkpoints (default: checkpoints.jsonl in the data directory)
   SIGNOFF_INSTALLATION             its name in the marks that it leaves at Pulumi Cloud (default: local)
   SIGNOFF_LOG                      a tracing filter; logs go to standard error (default: info)")]
 pub(crate) struct Args {
@@ -115,11 +121,18 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let simulated = if args.simulate { Some(simulate::start(address, args.simulate_listen).await?) } else { None };
     let configuration = Configuration::read(&args, simulated.as_ref())?;
+    let checkpoints = checkpoints::Place::of(&args.data_dir);
     let store = Store::open(&args.data_dir).await?;
     let machine = Machine::new();
     let ledger = store.ledger();
-    ledger.put_gates(&configuration.gates).await.map_err(|error| failed(error.to_string()))?;
-    ledger.void_leases(machine.now(), SETTLE).await.map_err(|error| failed(error.to_string()))?;
+    let prepared = async {
+        ledger.put_gates(&configuration.gates).await?;
+        ledger.void_leases(machine.now(), SETTLE).await
+    };
+    if let Err(error) = prepared.await {
+        return Err(store.failure(&error).await);
+    }
+    let checkpoints = checkpoints.open(ledger.clone().in_a_lane_of(1), machine)?;
 
     let options = ClientOptions::default();
     let client = PulumiClient::new(&configuration.pulumi_url, options).map_err(|error| failed(error.to_string()))?;
@@ -160,13 +173,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let (stop, stopped) = watch::channel(false);
     let pump = Pump::new(&store, Arc::clone(&keeper), Arc::clone(&written))?;
     let pump = tokio::spawn(pump.run(stopped.clone()));
-    let clock = tokio::spawn(clock(ledger.clone(), machine, args.reconcile_every, written, stopped.clone()));
+    let clock = tokio::spawn(clock(store.clone(), machine, args.reconcile_every, written, stopped.clone()));
+    let checkpoints = tokio::spawn(checkpoints.run(args.reconcile_every, stopped.clone()));
     let tidy = tokio::spawn(store.clone().tidy(TIDY_EVERY, stopped.clone()));
-    let server = tokio::spawn(serve(listener, served, stopped));
+    let server = tokio::spawn(serve::serve(listener, served, stopped));
 
+    // Whoever reads that it is ready may stop it at once.
+    let signals = Signals::listen()?;
     ready(address, simulated.as_ref())?;
     let greeting = tokio::spawn(greet(keeper));
-    signalled().await?;
+    signals.one().await;
     greeting.abort();
     tracing::info!("stopping: what is in hand is finished first");
     let _ = stop.send(true);
@@ -176,6 +192,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("what was in hand took too long; it goes on at the next start");
     }
+    Checkpoints::finish(checkpoints).await;
     if let Some(simulated) = simulated {
         simulated.sim.stop().await;
     }
@@ -211,23 +228,15 @@ fn ready(address: SocketAddr, simulated: Option<&simulate::Simulated>) -> Result
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed(error.to_string()))
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
-    let until = async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
-        tracing::error!(%error, "the server stopped");
-    }
-}
-
 /// The schedule: a sweep, now and then.
 async fn clock(
-    ledger: Dynamo,
+    store: Store,
     machine: Machine,
     every: SignedDuration,
     written: Arc<Notify>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let ledger = store.ledger();
     let mut ticks = tokio::time::interval(Duration::try_from(every).unwrap_or(Duration::from_secs(5)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -241,19 +250,36 @@ async fn clock(
                 tracing::debug!(rung, "swept");
                 written.notify_one();
             }
-            Err(error) => tracing::error!(%error, "a sweep failed; the next one comes anyway"),
+            Err(error) => {
+                tracing::error!(%error, "a sweep failed; the next one comes anyway");
+                if let Some(trouble) = store.trouble().await {
+                    tracing::error!("{trouble}");
+                }
+            }
         }
     }
 }
 
-async fn signalled() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| failed(format!("can't wait for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What stops it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on a signal is heard, and doesn't end the process by itself.
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| failed(format!("can't wait for signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Waits for one of them.
+    async fn one(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn failed(why: impl Into<String>) -> Failure {

@@ -4,7 +4,8 @@
 //! through a second SQLite connection. That uses its private schema: the crate is pinned, and a test fails when the schema changes.
 
 use std::fs::File;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +13,27 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynoxide::Database;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
+use signoff_core::ledger::LedgerError;
 use signoff_functions::dynamo::{Dynamo, create_table};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::failed;
+use super::trouble::{check, damaged, explain, trouble};
+use super::{failed, wal};
 use crate::failure::Failure;
 
 /// The table's name.
 pub(super) const TABLE: &str = "signoff";
 /// The store's file in the data directory.
 const FILE: &str = "store.db";
-/// The file whose lock says that a process has the directory.
+/// The store's log beside it.
+const LOG: &str = "store.db-wal";
+/// The file whose lock says that a process has the directory, and whose text that there is a store in it.
 const LOCK: &str = "lock";
+/// What stands in it once there is a store.
+const MADE: &str = "There is a store in this directory.\n";
 /// The longest that one operation of the store takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,10 +44,16 @@ type Server = (oneshot::Sender<()>, JoinHandle<()>);
 #[derive(Clone)]
 pub(super) struct Store {
     database: Database,
+    path: PathBuf,
     trim: Arc<std::sync::Mutex<Connection>>,
     ledger: Dynamo,
     server: Arc<Mutex<Option<Server>>>,
     _lock: Arc<File>,
+}
+
+/// Whether there is a store in this directory.
+pub(super) fn is_in(directory: &Path) -> bool {
+    directory.join(FILE).exists()
 }
 
 impl Store {
@@ -49,8 +62,10 @@ impl Store {
         let shown = directory.display();
         std::fs::create_dir_all(directory)
             .map_err(|error| failed(format!("can't make the data directory {shown}: {error}")))?;
-        let lock = File::create(directory.join(LOCK))
-            .map_err(|error| failed(format!("can't write to the data directory {shown}: {error}")))?;
+        let no_writing = |error: std::io::Error| failed(format!("can't write to the data directory {shown}: {error}"));
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut lock = options.open(directory.join(LOCK)).map_err(no_writing)?;
         lock.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => {
                 failed(format!("the data directory {shown} is in use by another process"))
@@ -58,17 +73,31 @@ impl Store {
             std::fs::TryLockError::Error(error) => failed(format!("can't lock the data directory {shown}: {error}")),
         })?;
         let path = directory.join(FILE);
-        let broken = |error: &dyn std::fmt::Display| {
-            failed(format!(
-                "the store {} can't be opened: {error}. If it is damaged, restore it from a backup; nothing was changed.",
-                path.display()
-            ))
-        };
+        let was_made = lock.read_to_string(&mut String::new()).map_err(no_writing)? > 0;
+        if was_made && std::fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
+            return Err(failed(format!(
+                "the store {} is gone or empty, and there was one. Restore it from a backup; to begin anew and forget all requests, take {} away too.",
+                path.display(),
+                directory.join(LOCK).display()
+            )));
+        }
+        let log = directory.join(LOG);
+        wal::check(&log).map_err(|why| failed(damaged(&log, &why)))?;
+        let broken = |error: &rusqlite::Error| failed(explain(error, &path));
         let text = path.to_str().ok_or_else(|| failed(format!("the data directory {shown} has no name in UTF-8")))?;
-        let database = Database::new(text).map_err(|error| broken(&error))?;
+        if std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+            // Looked at before anything may write to it: what is damaged stays as it is.
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reading = Connection::open_with_flags(&path, flags).map_err(|error| broken(&error))?;
+            check(&reading).map_err(|error| broken(&error))?;
+        }
+        // SQLite's own words say what is wrong; the engine's wrap them.
+        let database = Database::new(text).map_err(|error| {
+            let by_sqlite = Connection::open(&path).ok().and_then(|connection| trouble(&connection, &path));
+            failed(by_sqlite.unwrap_or_else(|| damaged(&path, &error.to_string())))
+        })?;
         let trim = Connection::open(&path).map_err(|error| broken(&error))?;
         trim.busy_timeout(TIMEOUT).map_err(|error| broken(&error))?;
-        check(&trim).map_err(|error| broken(&error))?;
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .map_err(|error| failed(format!("no port for the store: {error}")))?;
@@ -93,10 +122,28 @@ impl Store {
             .retry_config(RetryConfig::standard().with_max_attempts(2))
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
-        create_table(&client, TABLE).await.map_err(|error| broken(&error))?;
+        create_table(&client, TABLE)
+            .await
+            .map_err(|error| failed(trouble(&trim, &path).unwrap_or_else(|| damaged(&path, &error.to_string()))))?;
+        if !was_made {
+            lock.write_all(MADE.as_bytes()).map_err(no_writing)?;
+        }
         let ledger = Dynamo::new(client, TABLE.to_owned());
         let server = Arc::new(Mutex::new(Some((stop, server))));
-        Ok(Self { database, trim: Arc::new(std::sync::Mutex::new(trim)), ledger, server, _lock: Arc::new(lock) })
+        let trim = Arc::new(std::sync::Mutex::new(trim));
+        Ok(Self { database, path, trim, ledger, server, _lock: Arc::new(lock) })
+    }
+
+    /// What keeps the store from being read and written, in a sentence that names its file and says what to do; `None` if nothing does.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        let (trim, path) = (Arc::clone(&self.trim), self.path.clone());
+        let look = move || trouble(&trim.lock().unwrap_or_else(std::sync::PoisonError::into_inner), &path);
+        tokio::task::spawn_blocking(look).await.ok()?
+    }
+
+    /// A failure of the ledger's, and what is behind it.
+    pub(super) async fn failure(&self, error: &LedgerError) -> Failure {
+        failed(self.trouble().await.unwrap_or_else(|| error.to_string()))
     }
 
     /// The ledger in it.
@@ -143,13 +190,6 @@ impl Store {
         // Idle connections of the client's pool keep it from ending by itself.
         let _ = tokio::time::timeout(Duration::from_millis(200), server).await;
     }
-}
-
-/// Whether the file is whole: SQLite's own check, which reads all of it.
-fn check(connection: &Connection) -> Result<(), String> {
-    let said: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| error.to_string())?;
-    if said == "ok" { Ok(()) } else { Err(said) }
 }
 
 #[cfg(test)]

@@ -174,3 +174,28 @@ fn the_whole_trail_is_checked_against_where_all_requests_stand() {
     let run = stub.run(&["audit", "verify"]).ends(1);
     assert!(run.out.contains(&format!("BROKEN  {ID}  there are events of it, but")), "{run:?}");
 }
+
+#[test]
+fn checkpoints_take_their_key_and_have_to_be_some() {
+    let stub = Stub::start();
+    let file = |name: &str, text: &str| std::fs::write(stub.home.join(name), text).unwrap();
+    file("trail.ndjson", &lines(&trail(ID)));
+    file("empty.jsonl", "");
+    // A public key on P-256.
+    file(
+        "key.pub",
+        "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt
+6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==
+-----END PUBLIC KEY-----
+",
+    );
+    let verify = |also: &[&str]| stub.run(&[&["audit", "verify", "trail.ndjson"], also].concat());
+    verify(&["--checkpoints", "empty.jsonl"]).ends(2);
+    verify(&["--key", "key.pub"]).ends(2);
+    verify(&["--since", "2026-11-01"]).ends(2);
+    let run = verify(&["--checkpoints", "empty.jsonl", "--key", "key.pub"]).ends(1);
+    assert_eq!(run.err, "signoff: empty.jsonl: there are no checkpoints in it\n");
+    let run = verify(&["--checkpoints", "empty.jsonl", "--key", "trail.ndjson"]).ends(1);
+    assert!(run.err.contains("holds no key on the curve P-256"), "{run:?}");
+}

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use signoff_core::chain::Sealed;
-use signoff_core::ledger::{LedgerError, Page};
+use signoff_core::checkpoint::{Days, Place};
+use signoff_core::ledger::{Ledger, LedgerError, Page};
 use signoff_core::names::{Organization, RequestId};
 use ulid::Ulid;
 
@@ -58,6 +59,30 @@ pub(super) async fn events_of_day(
     let last = keys.last().zip(items.last()).filter(|_| more);
     let next = last.map(|(key, event)| End::of(key, event).map(|end| end.to_string())).transpose()?;
     Ok(Page { items, next })
+}
+
+impl Days for Dynamo {
+    async fn organizations(&self) -> Result<Vec<Organization>, LedgerError> {
+        let gates = self.gates().await?;
+        let mut names: Vec<Organization> =
+            gates.gates.iter().map(|gate| gate.environment.organization.clone()).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn after(
+        &self,
+        organization: &Organization,
+        day: &str,
+        place: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Sealed>, LedgerError> {
+        let end = place.map(|place| {
+            End { at: place.at, event: place.event, request: place.request, sequence: place.sequence }.to_string()
+        });
+        Ok(events_of_day(self, organization, day, end.as_deref(), limit).await?.items)
+    }
 }
 
 /// Where a page of a day's events ends. As text: milliseconds, event, request and number, with dots between them.

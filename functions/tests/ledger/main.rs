@@ -71,6 +71,7 @@ mod embedded {
         trail {
             a_day_is_read_page_by_page
             a_page_that_nobody_handed_out_is_refused
+            a_day_is_read_from_any_time_on
         }
     }
 }

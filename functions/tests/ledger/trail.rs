@@ -1,5 +1,6 @@
 //! An organization's events of a day, page by page.
 
+use signoff_core::checkpoint::{Days, Place as Spot};
 use signoff_core::ledger::{Ledger, LedgerError, LineChange, Page};
 
 use crate::place::Place;
@@ -50,4 +51,25 @@ pub(crate) async fn a_page_that_nobody_handed_out_is_refused(place: &impl Place)
     }
     let otherday = ledger.events_of_day(&acme, "2026-11-24", Some(&good), 1).await;
     assert_eq!(otherday, Err(LedgerError::BadCursor));
+}
+
+pub(crate) async fn a_day_is_read_from_any_time_on(place: &impl Place) {
+    let ledger = place.ledger();
+    let acme = "acme".parse().unwrap();
+    let mut request = created(&ledger, STACK).await;
+    for event in [opened(), submitted()] {
+        request = recorded(&ledger, &request, event, LineChange::Keep).await;
+    }
+    let all = ledger.events(request.ask.id).await.unwrap();
+    let first = all[0].time;
+    let second = jiff::SignedDuration::from_secs(1);
+    let read = async |spot: Option<Spot>| ledger.after(&acme, DAY, spot.as_ref(), 10).await.unwrap();
+    assert_eq!(read(None).await, all);
+    assert_eq!(read(Some(Spot::before(first))).await, all, "from a time on, that time included");
+    assert_eq!(read(Some(Spot::before(first - second))).await, all);
+    assert_eq!(read(Some(Spot::before(all[2].time + second))).await, []);
+    for (index, event) in all.iter().enumerate() {
+        assert_eq!(read(Some(Spot::of(event))).await, all[index + 1..], "after event {}", index + 1);
+    }
+    assert_eq!(ledger.organizations().await.unwrap(), []);
 }

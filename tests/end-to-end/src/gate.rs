@@ -31,6 +31,8 @@ pub struct Gate {
     pub config: String,
     /// The environment of the gate's process, as the next start gives it.
     pub environment: Vec<(String, String)>,
+    /// What stands in Pulumi Cloud's place, from the next start on; none: the referee, or the simulated cloud itself.
+    pub pulumi: Option<String>,
     pub(crate) groups: Option<Vec<String>>,
     pub(crate) reconcile_every: String,
     pub(crate) secrets: Vec<String>,
@@ -52,8 +54,11 @@ impl Gate {
         self.process.as_ref()?.id()
     }
 
-    /// Pulumi Cloud as the gate and the command line see it: the referee, or the simulated cloud itself.
+    /// Pulumi Cloud as the gate and the command line see it.
     pub fn pulumi_url(&self) -> String {
+        if let Some(url) = &self.pulumi {
+            return url.clone();
+        }
         self.referee.as_ref().map_or_else(|| self.sim.url(), |referee| referee.url().to_owned())
     }
 

@@ -147,6 +147,7 @@ impl Setup {
             environment: self.environment,
             secrets: self.secrets,
             client: http::client(),
+            pulumi: None,
             process: None,
             referee,
             left_open: Vec::new(),

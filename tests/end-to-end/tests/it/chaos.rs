@@ -1,101 +1,139 @@
 //! Seeded chaos: people do what they like, calls fail in every way, webhooks come twice, late, out of order or never, and the real process is
-//! killed at random moments. Then it calms down, everything has to end, and what always holds is judged by what the cloud saw.
+//! killed and held still at random moments. Then it calms down, everything has to end, and what always holds is judged by what the cloud saw.
 //!
-//! `SIGNOFF_CHAOS_SEED` names a seed; the same seed makes the same plan, though not the same interleaving.
+//! `SIGNOFF_CHAOS_SEED` names a seed; the same seed makes the same plan, though not the same interleaving. `SIGNOFF_CHAOS_SECONDS`,
+//! `SIGNOFF_CHAOS_REQUESTS` and `SIGNOFF_CHAOS_STACKS` make it longer and larger: `make chaos`.
 
+mod blows;
 mod judge;
 mod people;
 
+use std::str::FromStr;
 use std::time::Duration;
 
-use pulumi_sim::{Fault, Pattern, Permission, StackSetup, Status, Timing, WebhookFaults};
+use pulumi_sim::{Fault, Happened, Pattern, Permission, StackSetup, Status, Timing, WebhookFaults};
 use reqwest::Method;
 use serde_json::Value;
 use signoff_tests::{Gate, Setup, until};
 use tokio::time::Instant;
 
+use blows::Blows;
 use people::{Chance, Crowd};
 
 /// The seeds, where none is named.
 const SEEDS: [u64; 2] = [20_261_123, 8_675_309];
-/// How long people, faults and kills go on.
-const CHAOS: Duration = Duration::from_secs(45);
-/// How often the process is killed meanwhile, each time twice in a row: once in its work, once while it takes up again what it left.
-const KILLS: u32 = 3;
-/// How many requests are made.
-const REQUESTS: usize = 12;
-/// How long it may take until all is over once it is calm. A lost answer takes ten seconds to settle; a silent one ten more until it is given up.
-const CALM: Duration = Duration::from_secs(120);
-/// The stacks; `shop` is added to those of the seed.
-const STACKS: [&str; 4] = ["acme/web/prod", "acme/api/prod", "acme/platform/prod", "acme/shop/prod"];
+/// The stacks of the seed that are gated. The second opens an environment that imports another gated one.
+const STACKS: [&str; 3] = ["acme/web/prod", "acme/platform/prod", "acme/api/prod"];
 
-#[tokio::test]
-async fn what_always_holds_does_so_in_chaos() {
-    match named_seed() {
-        Some(seed) => chaos(seed).await,
-        None => signoff_tests::together(SEEDS.map(|seed| Box::pin(chaos(seed)) as _).into()).await,
+/// How much of it there is.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// How long people, faults, kills and holds go on.
+    chaos: Duration,
+    /// How many requests are made.
+    requests: usize,
+    /// Over how many stacks.
+    stacks: usize,
+}
+
+impl Size {
+    fn named() -> Self {
+        Self {
+            chaos: Duration::from_secs(named("SIGNOFF_CHAOS_SECONDS").unwrap_or(25)),
+            requests: named("SIGNOFF_CHAOS_REQUESTS").unwrap_or(12),
+            stacks: named("SIGNOFF_CHAOS_STACKS").unwrap_or(5).max(1),
+        }
+    }
+
+    /// How long it may take until all is over once it is calm. A lost answer takes ten seconds to settle; a silent one ten more until it is given up;
+    /// and requests of one stack go one after the other.
+    fn calm(self) -> Duration {
+        Duration::from_secs(240 + self.requests as u64)
+    }
+
+    fn stacks(self) -> Vec<String> {
+        let more = (0..).map(|n| format!("acme/svc-{n}/prod"));
+        STACKS.iter().map(|stack| (*stack).to_owned()).chain(more).take(self.stacks).collect()
     }
 }
 
-async fn chaos(seed: u64) {
-    say(&format!("chaos with SIGNOFF_CHAOS_SEED={seed}"));
+#[tokio::test]
+async fn what_always_holds_does_so_in_chaos() {
+    let size = Size::named();
+    match named("SIGNOFF_CHAOS_SEED") {
+        Some(seed) => chaos(seed, size).await,
+        None => signoff_tests::together(SEEDS.map(|seed| Box::pin(chaos(seed, size)) as _).into()).await,
+    }
+}
+
+async fn chaos(seed: u64, size: Size) {
+    say(&format!("chaos with SIGNOFF_CHAOS_SEED={seed}: {size:?}"));
     let mut chance = Chance::new(seed);
-    let mut gate = start(seed).await;
-    let mut crowd = Crowd::new(&gate, REQUESTS);
+    let mut gate = start(seed, size).await;
+    let mut crowd = Crowd::new(&gate, size.requests, size.stacks());
     let began = Instant::now();
-    let mut kills = kills(&mut chance);
-    while began.elapsed() < CHAOS {
-        if kills.last().is_some_and(|at| *at <= began.elapsed()) {
-            kills.pop();
-            gate.kill().await;
-            tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
-            gate.restart().await;
+    let mut blows = Blows::plan(&mut chance, size.chaos);
+    while began.elapsed() < size.chaos {
+        if blows.strike(&mut gate, &mut chance, began.elapsed()).await {
             crowd.moved(gate.url());
         }
-        crowd.does_something(&gate, &mut chance);
+        crowd.does_something(&gate, &mut chance, began.elapsed().div_duration_f64(size.chaos));
         tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
     }
-    let deployed = calm(&gate);
+    blows.let_go(&gate).await;
+    crowd.settles(&gate);
+    let amid = calm(&gate);
     // Whoever got no answer while the process was down keeps asking until there is one.
     let asked = crowd.asked().await;
-    let requests = drain(&gate, seed).await;
-    assert_eq!(requests.len(), REQUESTS, "seed {seed}: asked for {asked:?}, but recorded is {requests:#?}");
-    let ends: Vec<_> = requests.iter().filter_map(|one| one["outcome"]["code"].as_str()).collect();
-    say(&format!("seed {seed}: {deployed} deployments in the midst of it, in the end {ends:?}"));
+    let requests = drain(&gate, seed, size).await;
+    assert_eq!(requests.len(), size.requests, "seed {seed}: asked for {asked:?}, but recorded is {requests:#?}");
     for id in &asked {
         assert!(requests.iter().any(|one| one["id"] == **id), "seed {seed}: {id} was promised and is not there");
     }
     judge::deployments(&gate, &requests);
     judge::one_at_a_time(&gate);
+    judge::errors(&gate, &requests);
     judge::transitions(&gate, &requests).await;
+    summary(seed, &gate, &requests, amid, &blows);
     gate.finish().await;
 }
 
-/// When the process is killed, the last first. What was intended settles for ten seconds after each start, so that between two kills there is more
-/// time than that: otherwise nothing would ever get far enough to be interrupted there.
-fn kills(chance: &mut Chance) -> Vec<Duration> {
-    let share = CHAOS / KILLS;
-    let times = (0..KILLS).flat_map(|n| {
-        let first = share * n + share.mul_f64(0.4 + 0.5 * chance.share());
-        [first, first + Duration::from_millis(chance.below(1500))]
-    });
-    let mut times: Vec<Duration> = times.collect();
-    times.reverse();
-    times
+/// Says what there was, and fails if it was too little to have shown anything.
+fn summary(seed: u64, gate: &Gate, requests: &[Value], amid: usize, blows: &Blows) {
+    let mut ends: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for request in requests {
+        *ends.entry(request["outcome"]["code"].as_str().unwrap_or_default()).or_default() += 1;
+    }
+    let (deployed, webhooks) = {
+        let cloud = gate.sim.cloud();
+        let made = cloud.history().iter().filter(|record| matches!(record.what, Happened::WebhookMade { .. }));
+        (cloud.deployments().len(), made.count())
+    };
+    let succeeded = ends.get("succeeded").copied().unwrap_or_default();
+    let Blows { kills, hits, holds: [long, short], .. } = blows;
+    say(&format!(
+        "seed {seed}: {deployed} deployments, {amid} of them amid the chaos; {webhooks} webhooks; {kills} kills, {hits} of them at work; held still {long} times \
+         for long and {short} times for short; ends {ends:?}"
+    ));
+    assert!(succeeded > 0 && deployed >= requests.len() / 8, "seed {seed}: only {deployed} deployments, {ends:?}");
+    assert!(*hits * 2 >= *kills && *hits > 0, "seed {seed}: only {hits} of {kills} kills were at work");
+    assert!(*long > 0 && *short > 0, "seed {seed}: it was not held still for long and for short");
 }
 
 /// A gate before which two reviewers have to approve, with everything going wrong now and then.
-async fn start(seed: u64) -> Gate {
+async fn start(seed: u64, size: Size) -> Gate {
     let webhooks = WebhookFaults { lost: 0.25, doubled: 0.3, delayed: 0.3, delay_ms: 1500, reordered: 0.3 };
     let setup = Setup::seeded(seed).webhook_faults(webhooks).cloud(|cloud| {
         cloud.timing = Timing { accept_ms: 150, run_ms: 600 };
         cloud.change_ruleset(jiff::Timestamp::UNIX_EPOCH, "acme/credentials/prod", "prod-signoff", |rules| {
             rules.required = 2;
         });
-        let shop = StackSetup::git("https://github.com/acme/shop.git", "refs/heads/main").opens("credentials/prod");
-        cloud.stack("acme/shop/prod", shop);
-        for login in ["alice", "signoff-deployer"] {
-            cloud.allow(login, "acme/shop/prod", Permission::Write);
+        for stack in size.stacks().iter().filter(|stack| !STACKS.contains(&stack.as_str())) {
+            let setup = StackSetup::git("https://github.com/acme/svc.git", "refs/heads/main").opens("credentials/prod");
+            cloud.stack(stack, setup);
+            for login in ["alice", "signoff-deployer"] {
+                cloud.allow(login, stack, Permission::Write);
+            }
         }
         for (probability, fault) in faults() {
             cloud.faults.rate(Pattern::any(), probability, fault);
@@ -129,9 +167,9 @@ fn calm(gate: &Gate) -> usize {
 }
 
 /// Reviewers approve what still waits, until nothing is open any more; gives all requests.
-async fn drain(gate: &Gate, seed: u64) -> Vec<Value> {
+async fn drain(gate: &Gate, seed: u64, size: Size) -> Vec<Value> {
     let mut open = Value::Null;
-    let drained = until(CALM, async || {
+    let drained = until(size.calm(), async || {
         let waiting: Vec<String> = gate
             .open_change_requests()
             .into_iter()
@@ -150,13 +188,19 @@ async fn drain(gate: &Gate, seed: u64) -> Vec<Value> {
         open.as_array().is_some_and(Vec::is_empty).then_some(())
     });
     let drained = drained.await;
-    assert!(drained.is_some(), "seed {seed}: after {CALM:?} still open: {open:#}\n{}", gate.tail());
+    assert!(drained.is_some(), "seed {seed}: after {:?} still open: {open:#}\n{}", size.calm(), gate.tail());
     gate.requests().await
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever looks into a failure names its seed")]
-fn named_seed() -> Option<u64> {
-    std::env::var("SIGNOFF_CHAOS_SEED").ok()?.trim().parse().ok()
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever looks into a failure names its seed, and whoever wants more says how much"
+)]
+fn named<T: FromStr>(variable: &str) -> Option<T> {
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
+    let value = text.trim().parse().ok();
+    assert!(value.is_some(), "{variable} is no number: {text:?}");
+    value
 }
 
 #[expect(clippy::print_stderr, reason = "whoever looks into a failure has to know the seed")]

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod asking;
+mod attacks;
 mod chaos;
 mod command_line;
 mod crashes;
@@ -13,4 +14,6 @@ mod imports;
 mod line;
 mod outages;
 mod starting;
+mod store_faults;
+mod tampering;
 mod walkthroughs;

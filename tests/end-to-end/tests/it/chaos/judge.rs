@@ -92,6 +92,34 @@ fn enough(cloud: &Cloud, before: &[Record], id: &str, requester: &str) {
     }
 }
 
+/// Whoever ends in an error does so for what people did to it.
+pub(super) fn errors(gate: &Gate, requests: &[Value]) {
+    let cloud = gate.sim.cloud();
+    let history = cloud.history();
+    let others = |record: &&Record| record.by.as_deref() != Some(PRINCIPAL);
+    for request in requests.iter().filter(|request| request["state"] == "error") {
+        let (id, code) = (request["id"].as_str().unwrap_or_default(), request["outcome"]["code"].as_str());
+        let own = opened(history, id);
+        let gates: Vec<String> =
+            own.iter().filter_map(|id| Some(cloud.change_request(id)?.environment.clone())).collect();
+        let gates = |name: &String| gates.contains(name) || request["gate"]["environment"] == **name;
+        let is_cause = |record: &Record| match (&record.what, code) {
+            (Happened::ChangeRequestApplied { id, .. }, Some("applied-without-approvals")) => own.contains(id),
+            (
+                Happened::DescriptionChanged { id, .. } | Happened::RevisionAdded { id, .. },
+                Some("change-request-edited"),
+            ) => own.contains(id),
+            (
+                Happened::GateChanged { environment, .. },
+                Some("no-ruleset" | "not-gated" | "applied-without-approvals"),
+            ) => gates(environment),
+            (Happened::SettingsChanged { stack, .. }, Some("settings-changed")) => request["stack"] == **stack,
+            _ => false,
+        };
+        assert!(history.iter().filter(others).any(is_cause), "nobody gave a cause for this: {request:#}");
+    }
+}
+
 /// On no stack did a deployment of the principal's begin before the one before was over.
 pub(super) fn one_at_a_time(gate: &Gate) {
     let cloud = gate.sim.cloud();

@@ -3,18 +3,24 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pulumi_sim::ChangeRequest;
+use pulumi_sim::{ChangeRequest, Revision};
 use reqwest::{Client, Method};
 use serde_json::json;
 use signoff_tests::{Gate, client, send};
 use tokio::task::JoinHandle;
 
-use super::STACKS;
-
 /// Who approves; alice is one of them, though most requests are hers.
 const REVIEWERS: [&str; 4] = ["alice", "bob", "carol", "carol"];
 /// Who asks: dave may since he is an admin.
 const REQUESTERS: [&str; 4] = ["alice", "alice", "alice", "dave"];
+/// Rulesets that somebody may switch off and on again, the first most often: nearly every request is behind the second.
+const RULESETS: [(&str, &str); 3] = [
+    ("acme/credentials/platform", "platform-signoff"),
+    ("acme/network/prod", "network-signoff"),
+    ("acme/credentials/prod", "prod-signoff"),
+];
+/// In which share of the time all is asked for.
+const ASKING: f64 = 0.8;
 /// How long whoever got no answer waits before trying again.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -40,11 +46,6 @@ impl Chance {
         self.next() % end.max(1)
     }
 
-    /// A number from 0 to 1.
-    pub(super) fn share(&mut self) -> f64 {
-        self.below(1 << 20) as f64 / f64::from(1 << 20)
-    }
-
     fn of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let at = self.below(all.len() as u64);
         all.get(usize::try_from(at).unwrap_or_default())
@@ -57,18 +58,25 @@ pub(super) struct Crowd {
     client: Client,
     /// Where the gate is; it moves with each start.
     url: Arc<Mutex<String>>,
+    stacks: Vec<String>,
+    all: usize,
     to_ask: usize,
+    /// The ruleset that is switched off just now.
+    off: Option<(&'static str, &'static str)>,
     asking: Vec<JoinHandle<String>>,
     cancelling: Vec<JoinHandle<()>>,
     known: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Crowd {
-    pub(super) fn new(gate: &Gate, to_ask: usize) -> Self {
+    pub(super) fn new(gate: &Gate, to_ask: usize, stacks: Vec<String>) -> Self {
         Self {
             client: client(),
             url: Arc::new(Mutex::new(gate.url().to_owned())),
+            stacks,
+            all: to_ask,
             to_ask,
+            off: None,
             asking: Vec::new(),
             cancelling: Vec::new(),
             known: Arc::default(),
@@ -80,18 +88,60 @@ impl Crowd {
         *self.url.lock().unwrap_or_else(PoisonError::into_inner) = url.to_owned();
     }
 
-    /// Somebody does one thing. What takes an answer of the gate goes on by itself.
-    pub(super) fn does_something(&mut self, gate: &Gate, chance: &mut Chance) {
+    /// Somebody does one thing, when this share of the time is over. What takes an answer of the gate goes on by itself.
+    pub(super) fn does_something(&mut self, gate: &Gate, chance: &mut Chance, time: f64) {
+        let wanted = (self.all as f64 * (time / ASKING)).ceil() as usize;
+        if self.all - self.to_ask < wanted.min(self.all) {
+            return self.asks(chance);
+        }
         let open = gate.open_change_requests();
         let cr = chance.of(&open);
         let login = chance.of(&REVIEWERS).copied().unwrap_or_default();
-        match chance.below(100) {
-            0..=24 => self.asks(chance),
-            25..=26 => self.cancels(chance),
-            27..=33 => self.clicks(gate, cr, |cloud, now, id| cloud.unapprove(now, login, id, Some("wait"))),
-            34 => self.clicks(gate, cr, |cloud, now, id| cloud.close_as(now, "dave", id, Some("no"))),
+        match chance.below(1000) {
+            0..=9 => self.cancels(chance),
+            10..=94 => self.clicks(gate, cr, |cloud, now, id| cloud.unapprove(now, login, id, Some("wait"))),
+            95..=104 => self.clicks(gate, cr, |cloud, now, id| cloud.close_as(now, "dave", id, Some("no"))),
+            105..=119 => self.clicks(gate, cr, |cloud, now, id| cloud.apply_as(now, "dave", id)),
+            120..=124 => self.clicks(gate, cr, |cloud, now, id| cloud.edit_description(now, "dave", id, "Looks good")),
+            125..=129 => self.clicks(gate, cr, |cloud, now, id| {
+                cloud.add_revision(now, "dave", id, Revision { grant_seconds: 60, access_seconds: 86_400 }).map(drop)
+            }),
+            130..=132 => self.changes_settings(gate, chance),
+            133..=140 => self.switches(gate, chance),
             _ => self.clicks(gate, cr, |cloud, now, id| cloud.approve(now, login, id)),
         }
+        if chance.below(10) == 0 {
+            self.settles(gate);
+        }
+    }
+
+    /// Switches a ruleset off, until [`Self::settles`].
+    fn switches(&mut self, gate: &Gate, chance: &mut Chance) {
+        if self.off.is_none() {
+            let rare = usize::from(chance.below(8) == 0) + usize::from(chance.below(2) == 0);
+            self.off = Some(RULESETS[rare]);
+            self.switch(gate, RULESETS[rare], false);
+        }
+    }
+
+    /// Whatever was switched off is switched on again.
+    pub(super) fn settles(&mut self, gate: &Gate) {
+        if let Some(ruleset) = self.off.take() {
+            self.switch(gate, ruleset, true);
+        }
+    }
+
+    fn switch(&self, gate: &Gate, (environment, name): (&str, &str), on: bool) {
+        let now = gate.sim.now();
+        assert!(gate.sim.cloud().set_ruleset_enabled(now, environment, name, on), "there is no ruleset {name}");
+    }
+
+    /// Somebody changes the deployment settings of a stack.
+    fn changes_settings(&self, gate: &Gate, chance: &mut Chance) {
+        let Some(stack) = chance.of(&self.stacks) else { return };
+        let branch = format!("refs/heads/release-{}", chance.below(1000));
+        let (now, change) = (gate.sim.now(), json!({"sourceContext": {"git": {"branch": branch}}}));
+        assert!(gate.sim.cloud().patch_settings(now, Some("dave"), stack, &change), "there is no stack {stack}");
     }
 
     fn clicks(
@@ -113,7 +163,7 @@ impl Crowd {
         }
         self.to_ask -= 1;
         let login = chance.of(&REQUESTERS).copied().unwrap_or_default();
-        let stack = chance.of(&STACKS).copied().unwrap_or_default();
+        let stack = chance.of(&self.stacks).cloned().unwrap_or_default();
         let mut body = json!({"stack": stack, "operation": "update", "reason": format!("Ship {}", self.to_ask)});
         if chance.below(6) == 0 {
             body["pendingTimeout"] = json!("15s");
@@ -136,7 +186,8 @@ impl Crowd {
                         known.push((login.to_owned(), id.to_owned()));
                         return id.to_owned();
                     }
-                    assert_eq!(reply.status, 503, "{login} may ask for {stack}: {}", reply.text);
+                    // Too many of theirs may be open on this stack just now.
+                    assert!(matches!(reply.status, 429 | 503), "{login} may ask for {stack}: {}", reply.text);
                 }
                 tokio::time::sleep(PAUSE).await;
             }

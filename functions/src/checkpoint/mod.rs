@@ -1,0 +1,8 @@
+//! Where checkpoints of the audit trail are kept, and what signs them: ECDSA on P-256 with SHA-256, as AWS KMS does with a key `ECC_NIST_P256`, so
+//! that both are verified alike.
+
+mod file;
+mod key;
+
+pub use file::FileNotary;
+pub use key::{BadKey, SigningKey, VerifyingKey};

@@ -1,0 +1,90 @@
+//! What stands behind the doors: a store that is always empty, a clock that stands still, a cloud that knows two people.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use jiff::Timestamp;
+use signoff_core::asking::Permission;
+use signoff_core::cloud::{CloudError, Identity, Role};
+use signoff_core::gate::Gates;
+use signoff_core::host::Host;
+use signoff_core::names::{Login, StackName};
+use signoff_functions::api::Callers;
+use signoff_functions::dynamo::{Dynamo, create_table};
+use signoff_functions::secrets::Secret;
+use ulid::Ulid;
+
+/// The tokens that are known: an admin's, who may read all, and that of somebody who may ask for nothing, so that no input makes the store grow.
+pub(crate) const ADMIN: &str = "pul-alice";
+pub(crate) const MEMBER: &str = "pul-bob";
+
+/// A clock that stands still.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(AtomicU64);
+
+impl Host for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_795_428_000).expect("a time")
+    }
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn ulid(&self) -> Ulid {
+        Ulid::from_parts(1_795_428_000_000, u128::from(self.0.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// A cloud that knows two people of acme.
+#[derive(Debug)]
+pub(crate) struct Cloud;
+
+impl Callers for Cloud {
+    async fn identity(&self, token: &Secret) -> Result<Identity, CloudError> {
+        let (login, role) = match token.expose() {
+            ADMIN => ("alice", Role::Admin),
+            MEMBER => ("bob", Role::Member),
+            _ => return Err(CloudError::Unauthorized("no".to_owned())),
+        };
+        let login: Login = login.parse().expect("a login");
+        let acme = "acme".parse().expect("an organization");
+        Ok(Identity { name: login.to_string(), login, machine: None, organizations: vec![(acme, role)] })
+    }
+
+    async fn stack_permission(&self, _: &Secret, _: &Login, _: &StackName) -> Result<Permission, CloudError> {
+        Ok(Permission::None)
+    }
+}
+
+/// The ledger on an empty embedded store, on a port and a thread of its own.
+pub(crate) fn ledger() -> Arc<Dynamo> {
+    let (give, take) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+            give.send(listener.local_addr().expect("it has an address")).expect("somebody waits for it");
+            let database = dynoxide::Database::memory().expect("a store can be made");
+            dynoxide::server::serve_on(listener, database).await;
+        });
+    });
+    let address = take.recv().expect("the store starts");
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(format!("http://{address}"))
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .build();
+    let client = Client::from_conf(config);
+    let ledger = Dynamo::new(client.clone(), "signoff".to_owned());
+    let gates = "[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"acme/credentials/prod\"\n";
+    let gates = Gates::from_toml(gates).expect("these are gates");
+    crate::wait(async {
+        create_table(&client, "signoff").await.expect("a table can be made");
+        ledger.put_gates(&gates).await.expect("gates can be put");
+    });
+    Arc::new(ledger)
+}
