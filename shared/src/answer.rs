@@ -33,6 +33,14 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         for stack in &pointers.stacks {
             found.extend(self.ledger.line(stack).await?.waiting.into_iter().map(|other| other.id));
         }
+        // A change request that no pointer leads from is somebody else's, or its pointer was lost: then a request has it on record. Whoever is creating
+        // one just now reads it without being rung for.
+        if found.is_empty() && !pointers.change_requests.is_empty() {
+            let has_it = |loaded: &Loaded| {
+                loaded.request.status.change_requests.iter().any(|one| pointers.change_requests.contains(&one.id))
+            };
+            return self.ring_whoever(delivery, "stray", has_it).await;
+        }
         // Environments are what approvals are about; where a change request told already, they tell nothing more.
         if found.is_empty() && !pointers.environments.is_empty() {
             let concerned = |loaded: &Loaded| {
@@ -45,7 +53,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             }
         }
         if found.is_empty() && !pointers.names_all() {
-            return self.ring_all(delivery).await;
+            return self.ring_whoever(delivery, "vague", |_| true).await;
         }
         // One is looked at at once; several each get a record, and so a share of the time, of their own.
         let alone = found.len() == 1;
@@ -65,12 +73,18 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         }
     }
 
-    async fn ring_all(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+    /// Rings the open requests of the organization that `is_concerned` picks, once in a while.
+    async fn ring_whoever(
+        &self,
+        delivery: &Delivery,
+        kind: &str,
+        is_concerned: impl Fn(&Loaded) -> bool,
+    ) -> Result<(), LedgerError> {
         let pointers: &Pointers = &delivery.pointers;
         let now = self.host.now();
         let until = now.saturating_add(SignedDuration::from_secs(VAGUE_EVERY_SECONDS)).unwrap_or(now);
         let whose = pointers.organization.as_ref().map_or("all", |organization| organization.as_str());
-        if !self.ledger.once(&format!("vague-{whose}"), now, until).await? {
+        if !self.ledger.once(&format!("{kind}-{whose}"), now, until).await? {
             return Ok(());
         }
         for loaded in self.open_requests().await? {
@@ -79,7 +93,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
                 .organization
                 .as_ref()
                 .is_none_or(|organization| organization.as_str().eq_ignore_ascii_case(ask.stack.organization.as_str()));
-            if let (true, Some(worker)) = (theirs, status.state.worker()) {
+            if let (true, Some(worker)) = (theirs && is_concerned(&loaded), status.state.worker()) {
                 self.ledger.ring(ask.id, worker, Cause::Ring(delivery.id.clone()), self.host.ulid()).await?;
             }
         }

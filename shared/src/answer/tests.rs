@@ -73,7 +73,7 @@ fn what_points_nowhere_rings_what_is_open_and_a_flood_of_it_once_in_a_while() {
     let everybody = vec![(world.id, Worker::Apply)];
     let mut guessed = to_environment("acme/web/rule-1");
     guessed.unsure = true;
-    for pointers in [vague(), to_change_request("cr-of-somebody-else"), guessed, Pointers::default()] {
+    for pointers in [vague(), guessed, Pointers::default()] {
         world.clock.pass(SignedDuration::from_secs(VAGUE_EVERY_SECONDS));
         assert_eq!(answer(&world, &pointers), (0, everybody.clone()), "{pointers:?}");
         for _ in 0..100 {
@@ -87,7 +87,7 @@ fn what_is_none_of_our_business_rings_for_nobody() {
     let world = World::to(State::PendingApproval);
     let mut elsewhere = vague();
     elsewhere.organization = Some("other".parse().unwrap());
-    for pointers in [elsewhere, to_environment("acme/credentials/staging")] {
+    for pointers in [elsewhere, to_environment("acme/credentials/staging"), to_change_request("cr-of-somebody-else")] {
         assert_eq!(answer(&world, &pointers), (0, Vec::new()), "{pointers:?}");
     }
 }
@@ -109,4 +109,16 @@ fn what_is_over_is_left_alone() {
     world.work();
     assert_eq!(world.state(), State::Cancelled);
     assert_eq!(answer(&world, &to_change_request("cr-1")), (0, Vec::new()));
+}
+
+#[test]
+fn one_whose_pointer_was_lost_is_found_by_what_is_on_record() {
+    let world = World::to(State::PendingApproval);
+    world.book.inside().forget_pointers();
+    let both =
+        Pointers { environments: to_environment("acme/credentials/prod").environments, ..to_change_request("cr-1") };
+    assert_eq!(answer(&world, &both), (0, vec![(world.id, Worker::Apply)]));
+    world.clock.pass(SignedDuration::from_secs(VAGUE_EVERY_SECONDS));
+    let stray = Pointers { change_requests: vec!["cr-x".to_owned()], ..both };
+    assert_eq!(answer(&world, &stray), (0, Vec::new()), "it is about another change request of the same environment");
 }

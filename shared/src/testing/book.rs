@@ -93,6 +93,11 @@ impl Book {
 }
 
 impl Inside {
+    /// Loses which request a change request belongs to.
+    pub(crate) fn forget_pointers(&mut self) {
+        self.pointed.clear();
+    }
+
     /// Whether nobody has the lock under which open requests are created.
     pub(crate) fn is_lock_free(&self) -> bool {
         self.lock.holder.is_none()
