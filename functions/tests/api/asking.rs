@@ -45,7 +45,11 @@ async fn a_request_is_recorded_and_shown_as_the_contract_says() {
     );
     assert_eq!(world.get("bob", &format!("/v1/requests/{id}")).await.ok(200), shown);
     let loaded = world.load(id.parse().unwrap()).await;
-    assert_eq!(loaded.work.due.unwrap().to_string(), "2026-11-23T12:00:30Z", "looked at by the next sweep, at the latest");
+    assert_eq!(
+        loaded.work.due.unwrap().to_string(),
+        "2026-11-23T12:00:30Z",
+        "looked at by the next sweep, at the latest"
+    );
     let line = world.ledger.line(&"acme/web/prod".parse().unwrap()).await.unwrap();
     assert_eq!(line.waiting.len(), 1);
 }
