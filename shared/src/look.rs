@@ -169,7 +169,8 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 }
                 Next::Record(record) => {
                     // An end without a deployment is decided by who knows all: one that stood still may not know what another has created since.
-                    if record.event.ends_undeployed() {
+                    // Nor is what it created recorded: a later look may wait for what it created itself, and cleans up after both.
+                    if record.event.ends_undeployed() || matches!(*record.event, Event::Opened { .. }) {
                         self.in_time()?;
                     }
                     self.record(record).await?;
