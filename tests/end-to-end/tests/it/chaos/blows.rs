@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::people::Chance;
 
+/// How long a kill waits for the process to be at work.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// What happens to the process.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Blow {
@@ -64,6 +67,13 @@ impl Blows {
             self.let_go(gate).await;
         }
         if self.planned.last().is_none_or(|(at, _)| *at > elapsed) || self.held.is_some() {
+            return false;
+        }
+        // A machine with other things to do gets to its work later than planned, and killing what idles shows little.
+        if let Some((at, Blow::Killed(_))) = self.planned.last()
+            && elapsed < *at + PATIENCE
+            && !is_at_work(gate)
+        {
             return false;
         }
         match self.planned.pop() {
