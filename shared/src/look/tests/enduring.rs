@@ -206,3 +206,21 @@ fn a_creation_that_was_refused_leaves_nothing_for_others_to_clean_up() {
         assert!(!free || world.wrk().note.opening.is_none(), "call {at}");
     }
 }
+
+#[test]
+fn a_creation_that_outlasted_the_look_is_closed_and_begun_anew() {
+    // A later look may be waiting for the outcome of its own creation by then: recording this one would leave that one's drafts open.
+    let world = World::new();
+    let clock = world.clock.clone();
+    let late = SignedDuration::from_secs(31);
+    world.cloud.inside().meanwhile = Some(("request_open", Box::new(move || clock.pass(late))));
+    world.look(Worker::Apply).unwrap();
+    assert_eq!((world.state(), world.trail()), (State::Requested, vec!["requested".to_owned()]));
+    for _ in 0..5 {
+        world.pass(1);
+    }
+    assert_eq!(world.state(), State::PendingApproval);
+    assert_eq!((world.cloud.count("request_open"), world.cloud.count("close")), (2, 1));
+    let open = statuses(&world).into_iter().filter(|status| status != "closed").collect::<Vec<_>>();
+    assert_eq!(open, ["pending"], "one is left, and it is the one on record");
+}
