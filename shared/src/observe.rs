@@ -124,7 +124,7 @@ fn findable<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     }
 }
 
-/// What an earlier attempt left behind. The principal's drafts without a mark, made since a creation began, are ours, since one request at a
+/// What an earlier attempt left behind, apart from what is on record. The principal's drafts without a mark, made since a creation began, are ours, since one request at a
 /// time creates open requests as a principal; and what carries the request's mark is ours whenever it was made: a ledger that was restored from a
 /// backup may not know of it.
 async fn drafts<L, P: PulumiCloud, H>(
@@ -132,7 +132,7 @@ async fn drafts<L, P: PulumiCloud, H>(
     loaded: &Loaded,
     facts: &Facts,
 ) -> Result<Vec<String>, CloudError> {
-    let ask = &loaded.request.ask;
+    let (ask, status) = (&loaded.request.ask, &loaded.request.status);
     let Some(login) = &facts.identity else { return Ok(Vec::new()) };
     let opening = loaded.work.note.opening.as_ref();
     let before = |at: Timestamp, minutes| at.saturating_sub(SignedDuration::from_mins(minutes)).unwrap_or(at);
@@ -148,7 +148,7 @@ async fn drafts<L, P: PulumiCloud, H>(
             ChangeRequestStatus::Draft | ChangeRequestStatus::Pending | ChangeRequestStatus::Ready
         );
         let is_marked = is_open && mark::carries(&one.description, &keeper.installation, ask.id);
-        one.is_open && one.created_by == *login && (is_draft || is_marked)
+        one.is_open && one.created_by == *login && (is_draft || is_marked) && status.change_request(&one.id).is_none()
     });
     Ok(ours.map(|one| one.id).collect())
 }

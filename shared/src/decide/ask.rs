@@ -21,13 +21,13 @@ pub(super) fn take_up(known: &Known<'_>) -> Next {
     if known.now >= known.request.ask.expires_at() {
         return stop(known, State::Expired, not_asked_in_time(known), Actor::SIGNOFF);
     }
+    if let Some(next) = closing::leftovers_of_creation(known) {
+        return next;
+    }
     if !known.request.status.change_requests.is_empty() {
         return submit(known);
     }
-    if let Some(next) = closing::leftovers_of_creation(known).or_else(|| checks::unmet(known, gate)) {
-        return next;
-    }
-    open(known)
+    checks::unmet(known, gate).unwrap_or_else(|| open(known))
 }
 
 fn not_asked_in_time(known: &Known<'_>) -> Outcome {

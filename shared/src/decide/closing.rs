@@ -79,9 +79,10 @@ fn is_open(change_request: &ChangeRequest) -> bool {
     change_request.applied_at.is_none() && change_request.status != ChangeRequestStatus::Closed
 }
 
-/// Whether a creation was begun whose outcome neither the ledger nor this look knows.
+/// Whether a creation was begun whose outcome neither the ledger nor this look knows. What is on record may be another one's: of a worker that
+/// stood still between its creation and the record, while a later look began its own.
 fn is_creation_unclear(known: &Known<'_>) -> bool {
-    known.request.status.change_requests.is_empty() && known.work.note.opening.is_some() && known.facts.opened.is_none()
+    known.work.note.opening.is_some() && known.facts.opened.is_none()
 }
 
 /// Where something is applied and no deployment is recorded, the stack's deployments are searched for the mark before it is said that none was

@@ -224,3 +224,28 @@ fn a_creation_that_outlasted_the_look_is_closed_and_begun_anew() {
     let open = statuses(&world).into_iter().filter(|status| status != "closed").collect::<Vec<_>>();
     assert_eq!(open, ["pending"], "one is left, and it is the one on record");
 }
+
+#[test]
+fn a_creation_beside_the_one_on_record_is_closed() {
+    // Somebody stood still between its creation and the record of it; a later look has created its own by then, and can't record that any more.
+    let world = World::new();
+    world.cloud.fail("submit", Fault::Answer(CloudError::Later { retry_after: None }));
+    world.look(Worker::Apply).unwrap();
+    assert_eq!(world.trail(), ["requested", "opened"]);
+    let now = world.clock.now();
+    let ask = world.request().ask;
+    block_on(world.cloud.request_open(&ask.gate.principal, &ask.gate.environment, 3_600, 3_600)).unwrap();
+    let intent = Intent { at: now, settles_at: now };
+    let login = world.cloud.inside().login.clone();
+    {
+        let mut inside = world.book.inside();
+        let note = &mut inside.rows.get_mut(&world.id).unwrap().work.note;
+        (note.opening, note.opening_as) = (Some(intent), Some(login));
+    }
+    world.pass(3);
+    assert_eq!(
+        (world.state(), statuses(&world)),
+        (State::PendingApproval, vec!["pending".to_owned(), "closed".to_owned()])
+    );
+    assert_eq!(world.wrk().note.opening, None);
+}
