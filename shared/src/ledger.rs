@@ -1,6 +1,7 @@
 //! What signoff remembers, as the questions and steps that the gate needs. One adapter implements it on DynamoDB.
 
 use std::future::Future;
+use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -377,11 +378,13 @@ pub trait Ledger: Send + Sync {
     /// The whole trail of a request, oldest first.
     fn events(&self, id: RequestId) -> impl Reply<Vec<Sealed>>;
 
-    /// The organization's events of one UTC day (`2026-11-23`), in the order of their times, from a page's end on. Eventually consistent.
+    /// The organization's events of one UTC day (`2026-11-23`) within a span of time, in the order of their times, from a page's end on. Times
+    /// are kept in milliseconds: some just outside of the span may be there. Eventually consistent.
     fn events_of_day(
         &self,
         organization: &Organization,
         day: &str,
+        span: &Range<Timestamp>,
         after: Option<&str>,
         limit: usize,
     ) -> impl Reply<Page<Sealed>>;

@@ -2,6 +2,16 @@
 //!
 //! Its traps: every write to a table with a stream scans all stream records that are there, and nothing trims them. So records that were read are deleted
 //! through a second SQLite connection. That uses its private schema: the crate is pinned, and a test fails when the schema changes.
+//!
+//! What the gate relies on in its table is one suite of tests (`functions/tests/ledger`), which runs here and, with `make test-dynamodb-local`, on AWS's own
+//! DynamoDB Local. Where the two differ:
+//!
+//! - Where a condition of a single write fails, this engine gives the item that was there, as DynamoDB does since 2023; the DynamoDB Local that can be had is
+//!   a build of 2020 and does not (the tests put it in). Nor does it take an empty string, which both others do; the gate writes none.
+//! - A write that changes nothing makes a stream record here, and none there or on AWS: so whoever rings writes something new each time.
+//! - Capacity figures of transactions are not AWS's; nothing is ever throttled, there is one shard, and indexes are consistent at once, which both hide.
+//! - DynamoDB Local fails now and then when many tables are used at once (`InternalFailure`), so its tests run one by one; this engine does not.
+//! - Nothing sweeps what expired unless it is told to (`tidy`).
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -106,9 +106,10 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 return Ok((lines, None));
             }
             let day = place.day.to_string();
-            let page = self.api.ledger.events_of_day(organization, &day, place.after.as_deref(), chunk).await?;
+            let (span, after) = (span.since..span.until, place.after.as_deref());
+            let page = self.api.ledger.events_of_day(organization, &day, &span, after, chunk).await?;
             let mut some = String::new();
-            for event in page.items.iter().filter(|event| span.since <= event.time && event.time < span.until) {
+            for event in page.items.iter().filter(|event| span.contains(&event.time)) {
                 let line = serde_json::to_string(event).map_err(|error| LedgerError::Broken(error.to_string()))?;
                 some.push_str(&line);
                 some.push('\n');

@@ -14,6 +14,7 @@ mod table;
 mod trail;
 mod work;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
@@ -215,9 +216,10 @@ impl Ledger for Dynamo {
         &self,
         organization: &Organization,
         day: &str,
+        span: &Range<Timestamp>,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Sealed>, LedgerError> {
-        trail::events_of_day(self, organization, day, after, limit).await
+        trail::events_of_day(self, organization, day, span, after, limit).await
     }
 }

@@ -1,5 +1,7 @@
 //! The audit trail: one request's, and an organization's of one day.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use signoff_core::chain::Sealed;
 use signoff_core::checkpoint::{Days, Place};
@@ -25,22 +27,28 @@ pub(super) async fn events_of_day(
     db: &Dynamo,
     organization: &Organization,
     day: &str,
+    span: &Range<Timestamp>,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Page<Sealed>, LedgerError> {
     let partition = keys::day(organization.as_str(), day);
+    let from = keys::place(span.start, Ulid::nil());
+    let until = keys::place(span.end, Ulid::from(u128::MAX));
     let after = match after {
         None => None,
         Some(text) => {
-            let end = End::parse(text).filter(|end| keys::day_of(end.at) == day).ok_or(LedgerError::BadCursor)?;
+            let end = End::parse(text).filter(|end| {
+                keys::day_of(end.at) == day && (&from..=&until).contains(&&keys::place(end.at, end.event))
+            });
+            let end = end.ok_or(LedgerError::BadCursor)?;
             Some(end.item(&partition))
         }
     };
     // One more than asked for tells whether there is another page.
     let question = Question {
         index: Some(keys::BY_DAY),
-        condition: "#day = :day",
-        values: vec![(":day", s(partition))],
+        condition: "#day = :day AND #at BETWEEN :from AND :until",
+        values: vec![(":day", s(partition)), (":from", s(from)), (":until", s(until))],
         limit: Some(limit.saturating_add(1)),
         after,
         ..Question::default()
@@ -81,7 +89,8 @@ impl Days for Dynamo {
         let end = place.map(|place| {
             End { at: place.at, event: place.event, request: place.request, sequence: place.sequence }.to_string()
         });
-        Ok(events_of_day(self, organization, day, end.as_deref(), limit).await?.items)
+        let always = Timestamp::UNIX_EPOCH..Timestamp::MAX;
+        Ok(events_of_day(self, organization, day, &always, end.as_deref(), limit).await?.items)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the gate relies on in its ledger. The same body runs on every store that speaks DynamoDB; here on the embedded one.
+//! What the gate relies on in its ledger. The same body runs on every store that speaks DynamoDB: on the embedded one, and, with
+//! `make test-dynamodb-local`, on AWS's own DynamoDB Local.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod line;
@@ -7,27 +8,16 @@ mod marks;
 mod place;
 mod requests;
 mod samples;
+mod served;
 mod trail;
 mod work;
 
 use place::{Embedded, Place};
 use signoff_core::ledger::Ledger;
 
-/// Makes a test of each of these, in a fresh place of this kind.
+/// Makes a test of each of these, by the macro `test`.
 macro_rules! contract {
-    ($place:ty: $($module:ident { $($name:ident)* })*) => {
-        $(mod $module {
-            $(#[tokio::test]
-            async fn $name() {
-                let place = <$place as crate::place::Place>::open().await;
-                crate::$module::$name(&place).await;
-            })*
-        })*
-    };
-}
-
-mod embedded {
-    contract! { crate::place::Embedded:
+    ($test:ident) => { contract! { $test:
         requests {
             what_is_created_is_loaded
             a_line_that_moved_is_a_conflict_and_nothing_is_written
@@ -70,10 +60,45 @@ mod embedded {
         }
         trail {
             a_day_is_read_page_by_page
+            of_a_day_a_span_is_read_alone
             a_page_that_nobody_handed_out_is_refused
             a_day_is_read_from_any_time_on
         }
-    }
+    }};
+    ($test:ident: $($module:ident { $($name:ident)* })*) => {
+        $(mod $module {
+            $($test!($module $name);)*
+        })*
+    };
+}
+
+/// A test in an embedded store of its own.
+macro_rules! embedded {
+    ($module:ident $name:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            crate::$module::$name(&<crate::place::Embedded as crate::place::Place>::open().await).await;
+        }
+    };
+}
+
+/// A test on a server that has to be there.
+macro_rules! served {
+    ($module:ident $name:ident) => {
+        #[tokio::test]
+        #[ignore = "needs a server: make test-dynamodb-local"]
+        async fn $name() {
+            crate::$module::$name(&<crate::served::Served as crate::place::Place>::open().await).await;
+        }
+    };
+}
+
+mod embedded {
+    contract!(embedded);
+}
+
+mod dynamodb_local {
+    contract!(served);
 }
 
 #[tokio::test]

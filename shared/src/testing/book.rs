@@ -1,6 +1,7 @@
 //! A ledger in memory, with the same promises as the real one, whose calls can be made to fail.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
@@ -361,6 +362,7 @@ impl Ledger for Book {
         &self,
         _: &Organization,
         _: &str,
+        _: &Range<Timestamp>,
         _: Option<&str>,
         _: usize,
     ) -> Result<Page<Sealed>, LedgerError> {

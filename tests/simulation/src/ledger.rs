@@ -2,6 +2,8 @@
 //!
 //! Between any two of them others go on, a process can die, the store can throttle, or an answer can get lost.
 
+use std::ops::Range;
+
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain::{Sealed, Step as Sealing};
 use signoff_core::doorbell::Delivery;
@@ -727,13 +729,14 @@ impl Ledger for SimLedger {
         &self,
         _: &Organization,
         day: &str,
+        span: &Range<Timestamp>,
         _: Option<&str>,
         limit: usize,
     ) -> Result<Page<Sealed>, LedgerError> {
         self.read("events_of_day", |world| {
             let rows = world.tables[self.place].requests.values();
             let mut items: Vec<Sealed> = rows.flat_map(|row| row.events.iter()).cloned().collect();
-            items.retain(|event| event.time.to_string().starts_with(day));
+            items.retain(|event| event.time.to_string().starts_with(day) && span.contains(&event.time));
             items.sort_by_key(|event| (event.time, event.id));
             items.truncate(limit);
             Page { items, next: None }
