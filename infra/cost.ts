@@ -16,8 +16,8 @@ export const PER_DEPLOYMENT = {
   storedKb: 12,
 };
 
-/** What each sweep takes, whether or not there is something to do. */
-export const PER_SWEEP = { writeUnits: 1, readUnits: 2, seconds: 0.1 };
+/** What each sweep takes, whether or not there is something to do: four parts of the index, for what is due and for the oldest that is open. */
+export const PER_SWEEP = { writeUnits: 1, readUnits: 4, seconds: 0.1 };
 
 /** What does not depend on use. */
 export const FIXED = {

@@ -44,7 +44,10 @@ const url = publicUrl(site, http);
 
 const all = { SIGNOFF_TABLE: table.name };
 const clock = { SIGNOFF_SWEEP_SECONDS: String(settings.sweepMinutes * 60) };
-const cloud = settings.pulumiUrl === undefined ? {} : { SIGNOFF_PULUMI_URL: settings.pulumiUrl };
+const cloud = {
+  ...(settings.pulumiUrl === undefined ? {} : { SIGNOFF_PULUMI_URL: settings.pulumiUrl }),
+  ...(settings.caBundle === undefined ? {} : { SIGNOFF_CA_BUNDLE: settings.caBundle }),
+};
 const reached = { SIGNOFF_PUBLIC_URL: url };
 
 // What comes in.

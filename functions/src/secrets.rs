@@ -11,6 +11,10 @@ use tokio::sync::Mutex;
 
 /// How long a secret that was read from Secrets Manager is taken as it was.
 pub const CACHED_FOR: Duration = Duration::from_secs(300);
+/// How long Secrets Manager is left alone after it did not give a secret.
+pub const FAILED_FOR: Duration = Duration::from_secs(3);
+/// How long a secret that was read again out of turn, because it did not fit, is not read again so.
+pub const REREAD_AFTER: Duration = Duration::from_secs(15);
 /// How long one read from Secrets Manager may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,7 +50,16 @@ pub struct NoSecret(pub String);
 pub struct SecretsManager {
     client: aws_sdk_secretsmanager::Client,
     host: Arc<dyn Host>,
-    cache: Arc<Mutex<HashMap<String, (Duration, Secret)>>>,
+    cache: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+/// What is known of a secret.
+#[derive(Default)]
+struct Known {
+    /// The secret, and when it was read.
+    secret: Option<(Duration, Secret)>,
+    /// When it was last read out of turn, and what came of it.
+    again: Option<(Duration, Result<(), NoSecret>)>,
 }
 
 impl SecretsManager {
@@ -58,31 +71,49 @@ impl SecretsManager {
     /// The secret of this name.
     ///
     /// # Errors
-    /// If there is none, it is empty or binary, or Secrets Manager does not give it within [`READ_TIMEOUT`].
+    /// If there is none, it is empty or binary, or Secrets Manager does not give it within [`READ_TIMEOUT`]. For [`FAILED_FOR`] after that it is
+    /// not asked again.
     pub async fn get(&self, name: &str) -> Result<Secret, NoSecret> {
         // The lock is held while reading, so that many callers at once make one call.
         let mut cache = self.cache.lock().await;
         let now = self.host.uptime();
-        match cache.get(name) {
-            Some((read, secret)) if now.saturating_sub(*read) < CACHED_FOR => Ok(secret.clone()),
-            _ => self.read(name, &mut cache).await,
+        let known = cache.entry(name.to_owned()).or_default();
+        match (&known.secret, &known.again) {
+            (Some((read, secret)), _) if now.saturating_sub(*read) < CACHED_FOR => Ok(secret.clone()),
+            (_, Some((tried, Err(why)))) if now.saturating_sub(*tried) < FAILED_FOR => Err(why.clone()),
+            _ => {
+                let secret = self.read(name, known).await;
+                // What was read in its turn says nothing of when it may be read again out of turn.
+                known.again = secret.as_ref().err().map(|why| (now, Err(why.clone())));
+                secret
+            }
         }
     }
 
-    /// The secret of this name, read again unless somebody else did so since `stale` was given out.
+    /// The secret of this name, read again, unless somebody else did so since `stale` was given out, or it was read out of turn less than [`REREAD_AFTER`]
+    /// ago: then as it was. So a secret that was replaced is found at once, and a flood of those who bring a wrong one costs four calls a minute.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Self::get`]. What was known before stays known for its time.
     pub async fn refresh(&self, name: &str, stale: &Secret) -> Result<Secret, NoSecret> {
         let mut cache = self.cache.lock().await;
-        match cache.get(name) {
-            Some((_, secret)) if secret != stale => Ok(secret.clone()),
-            _ => self.read(name, &mut cache).await,
+        let now = self.host.uptime();
+        let known = cache.entry(name.to_owned()).or_default();
+        match (&known.secret, &known.again) {
+            (Some((_, secret)), _) if secret != stale => Ok(secret.clone()),
+            (secret, Some((tried, result))) if now.saturating_sub(*tried) < REREAD_AFTER => {
+                result.clone()?;
+                secret.as_ref().map(|(_, secret)| secret.clone()).ok_or_else(|| NoSecret(unread(name)))
+            }
+            _ => {
+                let secret = self.read(name, known).await;
+                known.again = Some((now, secret.as_ref().map(|_| ()).map_err(Clone::clone)));
+                secret
+            }
         }
     }
 
-    async fn read(&self, name: &str, cache: &mut HashMap<String, (Duration, Secret)>) -> Result<Secret, NoSecret> {
-        cache.remove(name);
+    async fn read(&self, name: &str, known: &mut Known) -> Result<Secret, NoSecret> {
         let call = self.client.get_secret_value().secret_id(name).send();
         let answer = tokio::time::timeout(READ_TIMEOUT, call)
             .await
@@ -93,9 +124,13 @@ impl SecretsManager {
             })?;
         let secret = answer.secret_string().and_then(Secret::new);
         let secret = secret.ok_or_else(|| NoSecret(format!("the secret {name} is empty or binary")))?;
-        cache.insert(name.to_owned(), (self.host.uptime(), secret.clone()));
+        known.secret = Some((self.host.uptime(), secret.clone()));
         Ok(secret)
     }
+}
+
+fn unread(name: &str) -> String {
+    format!("the secret {name} was not read yet")
 }
 
 impl fmt::Debug for SecretsManager {

@@ -5,27 +5,36 @@
 //! | `SIGNOFF_TABLE` | the DynamoDB table |
 //! | `SIGNOFF_INSTALLATION` | the installation's name, as it stands in marks (default `signoff`) |
 //! | `SIGNOFF_PULUMI_URL` | Pulumi Cloud's API (default `https://api.pulumi.com`) |
+//! | `SIGNOFF_CA_BUNDLE` | roots that a self-hosted Pulumi Cloud's certificate may lead to besides those in the program: PEM, or a file with it |
 //! | `SIGNOFF_PUBLIC_URL` | where the API is reached from outside |
 //! | `SIGNOFF_TOKEN_PREFIX` | the principals' tokens in Secrets Manager: this, and the principal's name (`apply`, `deploy`) |
 //! | `SIGNOFF_WEBHOOK_SECRET_ID` | the webhook's secret in Secrets Manager (`receive`) |
 //! | `SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID` | the one before, while it is being rotated (`receive`; optional) |
 //! | `SIGNOFF_SWEEP_SECONDS` | the time between two sweeps (default 60) |
+//! | `SIGNOFF_CHECKPOINT_BUCKET` | where checkpoints of the audit trail go (`reconcile`; optional) |
+//! | `SIGNOFF_CHECKPOINT_KEY` | the ARN of the KMS key that signs them (`reconcile`; with the bucket) |
 //! | `SIGNOFF_LOG` | a tracing filter (default `info`) |
+//!
+//! Nothing is sent before the first event: secrets, credentials and where checkpoints stand are read when something needs them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use jiff::SignedDuration;
 use lambda_runtime::Error;
 use signoff_core::look::{Gatekeeper, Timing};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::api::Api;
+use crate::aws::Http;
+use crate::checkpoint::{Aws, BucketCheckpoints};
 use crate::dynamo::Dynamo;
+use crate::logs::{self, StandardOutput};
 use crate::machine::Machine;
 use crate::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
-use crate::receive::{Receive, WebhookSecrets};
+use crate::receive::{Receive, StoredSecrets};
 use crate::secrets::{SecretsManager, Tokens};
+use crate::tls::Trust;
 
 /// How long after a call whose answer never came its effect may still show, on Lambda.
 const SETTLE: SignedDuration = SignedDuration::from_secs(60);
@@ -35,26 +44,33 @@ const BUDGET: Duration = Duration::from_secs(60);
 /// The gatekeeper as the functions have it.
 pub type Keeper = Gatekeeper<Dynamo, PrincipalClient, Machine>;
 
+/// The longest that writing checkpoints may take in one sweep. What is not written then is made up for.
+pub const CHECKPOINT_TIME: Duration = Duration::from_secs(40);
+
 /// What every function has.
 #[derive(Debug, Clone)]
 pub struct Function {
+    http: Http,
     aws: aws_config::SdkConfig,
     ledger: Arc<Dynamo>,
     machine: Arc<Machine>,
 }
 
 impl Function {
-    /// Sets up logging, and the clients that every function has.
+    /// Sets up logging and metrics, and the clients that every function has.
     ///
     /// # Errors
     /// If the environment lacks something.
     pub async fn start() -> Result<Self, Error> {
-        let filter =
-            tracing_subscriber::EnvFilter::try_new(variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned()))?;
-        tracing_subscriber::fmt().json().with_env_filter(filter).without_time().with_target(false).init();
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let machine = Arc::new(Machine::new());
+        let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned());
+        logs::subscriber(&filter, machine.clone(), StandardOutput)
+            .map_err(|error| format!("SIGNOFF_LOG is no tracing filter: {error}"))?
+            .try_init()?;
+        let http = Http::new()?;
+        let aws = http.config().await;
         let ledger = Dynamo::new(aws_sdk_dynamodb::Client::new(&aws), needed("SIGNOFF_TABLE")?);
-        Ok(Self { aws, ledger: Arc::new(ledger), machine: Arc::new(Machine::new()) })
+        Ok(Self { http, aws, ledger: Arc::new(ledger), machine })
     }
 
     /// The ledger.
@@ -111,25 +127,40 @@ impl Function {
         })
     }
 
-    /// What the webhook door works with. It alone can read the webhook's secret.
+    /// What the webhook door works with. It alone can read the webhook's secret, and does so when the first delivery is there.
     ///
     /// # Errors
-    /// If the environment lacks something, or a secret can't be read or is empty.
-    pub async fn receive(&self) -> Result<Receive<Dynamo, Machine>, Error> {
-        let manager = SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone());
-        let current = manager.get(&needed("SIGNOFF_WEBHOOK_SECRET_ID")?).await?;
-        let previous = match variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID") {
-            Some(id) => Some(manager.get(&id).await?),
-            None => None,
+    /// If the environment lacks something.
+    pub fn receive(&self) -> Result<Receive<Dynamo, Machine, StoredSecrets>, Error> {
+        let secrets = StoredSecrets {
+            manager: SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone()),
+            current: needed("SIGNOFF_WEBHOOK_SECRET_ID")?,
+            previous: variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID"),
         };
-        let secrets = WebhookSecrets { current, previous };
         Ok(Receive { ledger: Arc::clone(&self.ledger), secrets, host: Arc::clone(&self.machine) })
+    }
+
+    /// What writes checkpoints of the audit trail, if that is configured.
+    ///
+    /// # Errors
+    /// If only half of it is, or the environment lacks something.
+    pub fn checkpoints(&self) -> Result<Option<BucketCheckpoints>, Error> {
+        let Some(bucket) = variable("SIGNOFF_CHECKPOINT_BUCKET") else { return Ok(None) };
+        let key = needed("SIGNOFF_CHECKPOINT_KEY")?;
+        let elsewhere = |name: &str| variable(name).or_else(|| variable("AWS_ENDPOINT_URL"));
+        let (kms, s3) = (elsewhere("AWS_ENDPOINT_URL_KMS"), elsewhere("AWS_ENDPOINT_URL_S3"));
+        let aws = Aws::new(self.http.clone(), &self.aws, self.machine.clone(), &bucket, kms, s3)?;
+        Ok(Some(BucketCheckpoints::new(aws, key)))
     }
 }
 
 fn pulumi(options: ClientOptions) -> Result<PulumiClient, Error> {
     let url = variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned());
-    Ok(PulumiClient::new(&url, options)?)
+    let mut trust = Trust::embedded();
+    if let Some(bundle) = variable("SIGNOFF_CA_BUNDLE") {
+        trust = trust.and(&bundle).map_err(|error| format!("SIGNOFF_CA_BUNDLE: {error}"))?;
+    }
+    Ok(PulumiClient::trusting(&url, options, &trust)?)
 }
 
 /// A variable of the environment; an empty one is a missing one.

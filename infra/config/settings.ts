@@ -38,6 +38,8 @@ export interface Settings {
   tokens: Record<string, pulumi.Output<string>>;
   installation: string;
   pulumiUrl: string | undefined;
+  /** The roots of a self-hosted Pulumi Cloud, in PEM. */
+  caBundle: string | undefined;
   publicUrl: string | undefined;
   log: string;
   logRetentionDays: number;
@@ -62,6 +64,15 @@ export interface Settings {
 /** The retention times that CloudWatch Logs knows, up to ten years, in days. */
 const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
 
+/** How long a bundle of roots may be: all of a function's variables together have 4 KB. */
+const MAX_BUNDLE = 3_000;
+
+const bundle = checked((given) => {
+  if (given.length > MAX_BUNDLE) return `a function takes ${MAX_BUNDLE} characters at most; leave out all but the root`;
+  return /^\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+$/.test(given)
+    ? undefined
+    : "certificates in PEM have to stand here, and nothing else";
+});
 const oneWord = checked((given) =>
   /^[A-Za-z0-9._-]{1,60}$/.test(given) ? undefined : "one word of letters, digits, '-', '_' and '.' has to stand here",
 );
@@ -105,6 +116,7 @@ const group = fields(
 const keys = {
   installation: oneWord,
   pulumiUrl: url,
+  caBundle: bundle,
   publicUrl: url,
   log: text,
   logRetentionDays: retention,
@@ -131,7 +143,16 @@ const keys = {
 };
 
 /** Those whose value is a text as it stands; the others are data. */
-const TEXTS = ["installation", "pulumiUrl", "publicUrl", "log", "architecture", "encryptionKey", "tableName"];
+const TEXTS = [
+  "installation",
+  "pulumiUrl",
+  "caBundle",
+  "publicUrl",
+  "log",
+  "architecture",
+  "encryptionKey",
+  "tableName",
+];
 
 /** Reads the stack's configuration, all of it. What is wrong or unknown stops the preview, with the key and the reason. */
 export function readSettings(): Settings {
@@ -159,6 +180,7 @@ function read(config: pulumi.Config): Settings {
     tokens: tokens(config),
     installation: found.installation ?? "signoff",
     pulumiUrl: found.pulumiUrl?.replace(/\/$/, ""),
+    caBundle: found.caBundle,
     publicUrl: found.publicUrl?.replace(/\/$/, ""),
     log: found.log ?? "info",
     logRetentionDays: found.logRetentionDays ?? 90,

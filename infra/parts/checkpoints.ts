@@ -56,7 +56,13 @@ export function checkpointStore({ settings, tags, key: encryption }: Site): Chec
   return { bucket, key };
 }
 
-/** What writing checkpoints takes, besides the table. They can be written, and neither read nor deleted. */
+/** What the names of checkpoints begin with, as `functions/src/checkpoint/bucket.rs` has it. */
+const FOLDER = "checkpoints/*";
+
+/**
+ * What writing checkpoints takes, besides the table. They can be written and, to go on where their chain ends, listed and read; nobody deletes one, and
+ * the object lock keeps the one that is there when its name is written again.
+ */
 export function writeCheckpoints({ key, region }: Site, { bucket, key: signing }: Checkpoints): Statement[] {
   return [
     {
@@ -64,7 +70,18 @@ export function writeCheckpoints({ key, region }: Site, { bucket, key: signing }
       actions: ["s3:PutObject"],
       resources: [pulumi.interpolate`${bucket.arn}${UNAVOIDABLE.checkpoints}`],
     },
-    { sid: "SignCheckpoints", actions: ["kms:Sign"], resources: [signing.arn] },
+    {
+      sid: "ReadCheckpoints",
+      actions: ["s3:GetObject"],
+      resources: [pulumi.interpolate`${bucket.arn}${UNAVOIDABLE.checkpoints}`],
+    },
+    {
+      sid: "ListCheckpoints",
+      actions: ["s3:ListBucket"],
+      resources: [bucket.arn],
+      conditions: { StringLike: { "s3:prefix": FOLDER } },
+    },
+    { sid: "SignCheckpoints", actions: ["kms:GetPublicKey", "kms:Sign"], resources: [signing.arn] },
     ...useKey(key, region, "s3"),
   ];
 }

@@ -25,7 +25,7 @@ export function dashboard(site: Site, functions: Record<FunctionName, RustFuncti
   const own = (metric: string) => [[NAMESPACE, metric]];
   const graphs: Graph[] = [
     { title: "Oldest open request (s)", metrics: own(METRICS.pendingAge), stat: "Maximum" },
-    { title: "From submission to approval (s)", metrics: own(METRICS.approvalLatency), stat: "p90" },
+    { title: "From asking to approval (s)", metrics: own(METRICS.approvalLatency), stat: "p90" },
     { title: "Requests rung by the clock", metrics: own(METRICS.sweepRung), stat: "Sum" },
     { title: "Applies by outcome", metrics: by(METRICS.applyOutcomes, "Outcome", "Sum"), stat: "Sum" },
     { title: "Deployments by outcome", metrics: by(METRICS.deployOutcomes, "Outcome", "Sum"), stat: "Sum" },

@@ -7,11 +7,11 @@ export const NAMESPACE = "signoff";
 export const METRICS = {
   /** Age of the oldest open request, in seconds, at each sweep. */
   pendingAge: "PendingAge",
-  /** From the submission to enough approvals, in seconds. */
+  /** From the asking to enough approvals, in seconds. */
   approvalLatency: "ApprovalLatency",
-  /** How applying ended, by `Outcome`. */
+  /** What became of requests that were to be applied, by `Outcome`: `granted`, or the state in which one ended before that. */
   applyOutcomes: "ApplyOutcomes",
-  /** How deploying ended, by `Outcome`. */
+  /** What became of granted requests, by `Outcome`: the state in which one ended. */
   deployOutcomes: "DeployOutcomes",
   /** Deliveries of the webhook, by `Kind` and `Verdict`, and by `Verdict` alone. */
   webhookDeliveries: "WebhookDeliveries",
@@ -19,7 +19,7 @@ export const METRICS = {
   cloudCalls: "PulumiCloudCalls",
   /** How long they took, in milliseconds. */
   cloudTime: "PulumiCloudTime",
-  /** Calls that were answered 401 with a principal's token. */
+  /** Calls that were answered 401 with a principal's token, or not made since there was none to be had. */
   tokenRefused: "TokenRefused",
   /** How many requests a sweep rang. */
   sweepRung: "SweepRung",

@@ -31,6 +31,7 @@ export const MOST = {
   tokens: { default: TOKEN, payments: `${TOKEN}-payments` },
   installation: "gate-2",
   pulumiUrl: "https://api.pulumi.example.com/",
+  caBundle: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
   publicUrl: "https://signoff.example.com",
   log: "signoff_core=debug,info",
   logRetentionDays: 365,

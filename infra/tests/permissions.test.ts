@@ -105,13 +105,23 @@ test("a function writes its own log and its own dead letters", () => {
   }
 });
 
-test("checkpoints are written and signed by reconcile, and read or deleted by nobody", () => {
+test("checkpoints are written, read and signed by reconcile, and by nobody else, and deleted by nobody", () => {
+  const own = (action: string) => action.startsWith("s3:") || ["kms:GetPublicKey", "kms:Sign"].includes(action);
   for (const name of FUNCTIONS) {
-    const used = allowed(most, name).flatMap(({ Action }) => Action);
-    assert.equal(used.includes("s3:PutObject"), name === "reconcile");
-    assert.equal(used.includes("kms:Sign"), name === "reconcile");
-    assert.ok(!used.some((action) => action.startsWith("s3:") && action !== "s3:PutObject"));
+    const used = allowed(most, name).flatMap(({ Action }) => Action.filter(own));
+    const needed = ["s3:PutObject", "s3:GetObject", "s3:ListBucket", "kms:GetPublicKey", "kms:Sign"];
+    assert.deepEqual(used, name === "reconcile" ? needed : []);
+    assert.deepEqual(allowed(least, name).flatMap(({ Action }) => Action.filter(own)), []);
   }
+  const of = (sid: string) => allowed(most, "reconcile").find(({ Sid }) => Sid === sid);
+  const bucket = of("ListCheckpoints")?.Resource[0];
+  assert.deepEqual(of("ListCheckpoints")?.Condition, { StringLike: { "s3:prefix": "checkpoints/*" } });
+  for (const sid of ["WriteCheckpoints", "ReadCheckpoints"]) {
+    assert.deepEqual(of(sid)?.Resource, [`${bucket}/checkpoints/*`]);
+  }
+  assert.equal(of("SignCheckpoints")?.Resource.length, 1);
+  const source = readFileSync(path.join(__dirname, "../../functions/src/checkpoint/bucket.rs"), "utf8");
+  assert.ok(source.includes('const FOLDER: &str = "checkpoints/";'), "the functions write elsewhere");
 });
 
 test("a customer's key is used through AWS's services alone", () => {

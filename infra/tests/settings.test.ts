@@ -22,6 +22,11 @@ const BAD: [Record<string, unknown>, RegExp][] = [
   [{ reservedConcurrency: { worker: 1 } }, /^signoff:reservedConcurrency\.worker: unknown variant/],
   [{ pulumiUrl: "http://api.pulumi.example.com" }, /^signoff:pulumiUrl: an address begins with https/],
   [
+    { caBundle: "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----" },
+    /^signoff:caBundle: certificates in PEM have to stand here, and nothing else$/,
+  ],
+  [{ caBundle: "/etc/ssl/own.pem" }, /^signoff:caBundle: certificates in PEM/],
+  [
     { publicUrl: "https://a.example.com/signoff" },
     /^signoff:publicUrl: an address begins with https:\/\/ and has no path$/,
   ],
@@ -92,6 +97,6 @@ test("the example is good, and shows every key", async () => {
   const { resources } = await runOf("example");
   assert.ok(resources.length > 80);
   const shown = new Set(Object.keys(example()));
-  const commented = ["pulumiUrl", "publicUrl", "reservedConcurrency", "tableName"];
+  const commented = ["pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
   for (const key of [...Object.keys(MOST)]) assert.ok(shown.has(key) || commented.includes(key), key);
 });

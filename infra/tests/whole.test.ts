@@ -132,12 +132,20 @@ test("each function is told what it needs, and nothing else", () => {
   assert.deepEqual(
     [
       told.SIGNOFF_PULUMI_URL,
+      told.SIGNOFF_CA_BUNDLE,
       told.SIGNOFF_PUBLIC_URL,
       told.SIGNOFF_INSTALLATION,
       told.SIGNOFF_SWEEP_SECONDS,
       told.SIGNOFF_LOG,
     ],
-    ["https://api.pulumi.example.com", "https://signoff.example.com", "gate-2", "300", "signoff_core=debug,info"],
+    [
+      "https://api.pulumi.example.com",
+      "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+      "https://signoff.example.com",
+      "gate-2",
+      "300",
+      "signoff_core=debug,info",
+    ],
   );
   const checkpoints = variables(most, "reconcile");
   assert.equal(checkpoints.SIGNOFF_CHECKPOINT_BUCKET, most.outputs.checkpointBucket?.value);
@@ -147,7 +155,8 @@ test("each function is told what it needs, and nothing else", () => {
 test("every variable is one that the functions read", () => {
   const read = readFileSync(path.join(__dirname, "../../functions/src/setup.rs"), "utf8");
   for (const name of FUNCTIONS) {
-    for (const variable of Object.keys(variables(least, name))) assert.ok(read.includes(`"${variable}"`), variable);
+    const told = [least, most].flatMap((run) => Object.keys(variables(run, name)));
+    for (const variable of told) assert.ok(read.includes(`"${variable}"`), variable);
   }
 });
 

@@ -19,6 +19,7 @@ pub mod host;
 pub mod ledger;
 pub mod look;
 pub mod mark;
+pub mod measure;
 pub mod names;
 mod observe;
 pub mod period;

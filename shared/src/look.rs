@@ -15,6 +15,7 @@ use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
 use crate::ledger::{Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, Lost};
 use crate::mark;
+use crate::measure;
 use crate::names::RequestId;
 use crate::observe;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, Request, State, Worker};
@@ -106,6 +107,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             Begin::Held(loaded, lease) => (*loaded, lease),
             Begin::Busy | Begin::Quiet | Begin::Gone => return Ok(()),
         };
+        // Whoever handed the look on may keep a span for what is worked on, which every line of it then names.
+        let deployment = loaded.request.status.deployment.as_ref().map(|deployment| deployment.id.as_str());
+        tracing::Span::current().record("deployment", deployment);
         let delivery = cause.delivery().map(str::to_owned);
         let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began, delivery };
         let mut again = false;
@@ -251,7 +255,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let wake = next.filter(|worker| *worker != self.worker);
         self.keeper.ledger.record(&step, wake, record.line).await?;
         let (id, state, event) = (self.request().ask.id, step.request.status.state, entry.event.word());
-        tracing::info!(request = %id, state = %state, event, "recorded");
+        let deployment = step.request.status.deployment.as_ref().map(|deployment| deployment.id.as_str());
+        tracing::Span::current().record("deployment", deployment);
+        tracing::info!(request = %id, state = %state, event, deployment, "recorded");
+        measure::recorded(self.request().status.state, &entry, &step.request);
         self.loaded.request = step.request;
         if matches!(entry.event, Event::Opened { .. }) {
             self.loaded.work.note.opening = None;

@@ -7,6 +7,7 @@ use signoff_core::gate::Gates;
 use signoff_core::names::PrincipalName;
 use signoff_functions::receive::WebhookSecrets;
 use signoff_functions::secrets::Secret;
+use signoff_functions::tls::Trust;
 use tracing_subscriber::EnvFilter;
 
 use super::simulate::Simulated;
@@ -23,6 +24,7 @@ pub(super) struct Configuration {
     pub(super) tokens: HashMap<PrincipalName, Secret>,
     pub(super) webhook: WebhookSecrets,
     pub(super) pulumi_url: String,
+    pub(super) trust: Trust,
     pub(super) public_url: Option<String>,
     pub(super) installation: String,
 }
@@ -65,6 +67,7 @@ impl Configuration {
             tokens,
             webhook: WebhookSecrets { current, previous },
             pulumi_url,
+            trust: trust()?,
             public_url: if simulated.is_some() { None } else { public_url()? },
             installation: installation()?,
         })
@@ -78,6 +81,14 @@ fn public_url() -> Result<Option<String>, Failure> {
     let url = reqwest::Url::parse(&text).map_err(|_| wrong())?;
     let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
     if plain { Ok(Some(text.trim_end_matches('/').to_owned())) } else { Err(wrong()) }
+}
+
+/// Whom connections to Pulumi Cloud trust: whom the machine trusts, and the roots of a bundle.
+fn trust() -> Result<Trust, Failure> {
+    match variable("SIGNOFF_CA_BUNDLE") {
+        Some(bundle) => Trust::machine().and(&bundle).map_err(|error| failed(format!("SIGNOFF_CA_BUNDLE: {error}"))),
+        None => Ok(Trust::machine()),
+    }
 }
 
 /// The installation's name stands in the first line of each description, so it is one word.

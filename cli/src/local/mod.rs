@@ -65,6 +65,7 @@ Environment:
   SIGNOFF_WEBHOOK_SECRET           the webhook's shared secret
   SIGNOFF_WEBHOOK_SECRET_PREVIOUS  the one before, while it is being rotated
   SIGNOFF_PUBLIC_URL               where signoff is reached from outside, for links (default: where it listens)
+  SIGNOFF_CA_BUNDLE                roots of a self-hosted Pulumi Cloud, besides the machine's: PEM, or a file with it
   SIGNOFF_CHECKPOINTS              the file of the signed checkpoints (default: checkpoints.jsonl in the data directory)
   SIGNOFF_INSTALLATION             its name in the marks that it leaves at Pulumi Cloud (default: local)
   SIGNOFF_LOG                      a tracing filter; logs go to standard error (default: info)")]
@@ -135,7 +136,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let checkpoints = checkpoints.open(ledger.clone().in_a_lane_of(1), machine)?;
 
     let options = ClientOptions::default();
-    let client = PulumiClient::new(&configuration.pulumi_url, options).map_err(|error| failed(error.to_string()))?;
+    let client = PulumiClient::trusting(&configuration.pulumi_url, options, &configuration.trust)
+        .map_err(|error| failed(error.to_string()))?;
     let public_url = configuration.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let keeper: Arc<Keeper> = Arc::new(Gatekeeper {
         ledger: ledger.clone().in_a_lane_of(WORKERS_LANE),

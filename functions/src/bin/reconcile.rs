@@ -1,19 +1,31 @@
-//! The function `reconcile`: the clock. Woken by a schedule; rings those whose next look is due.
+//! The function `reconcile`: the clock. Woken by a schedule; rings those whose next look is due, measures, and writes checkpoints of the audit trail where
+//! that is configured.
 //!
-//! A sweep that fails is not tried again: the next one comes anyway.
+//! Policy for ticks that fail: none is tried again, neither by the scheduler nor by Lambda, and one that is older than a minute is not carried out: the next one comes
+//! anyway, and finds due what this one did not ring. A tick that was given up on goes to the queue of dead letters; `reconcile-errors` tells of it, and `no-sweep` of
+//! none at all. Requests come first: a checkpoint that can't be written fails the tick when everybody is rung, so that somebody hears of it, and the next tick makes up for it.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use signoff_core::sweep::sweep;
-use signoff_functions::setup::Function;
+use signoff_functions::metrics;
+use signoff_functions::setup::{CHECKPOINT_TIME, Function};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = Function::start().await?;
     let every = function.sweep_every()?;
+    let checkpoints = function.checkpoints()?;
     let work = async |_tick: LambdaEvent<Value>| {
         let rung = sweep(function.ledger(), function.machine(), every).await?;
         tracing::info!(rung, "swept");
+        metrics::swept(function.ledger(), function.machine(), rung).await?;
+        if let Some(checkpoints) = &checkpoints {
+            let written = checkpoints.sweep(function.ledger(), function.machine());
+            let kept =
+                tokio::time::timeout(CHECKPOINT_TIME, written).await.map_err(|_| "checkpoints took too long")??;
+            tracing::debug!(kept, "checkpoints are written");
+        }
         Ok::<_, Error>(())
     };
     lambda_runtime::run(service_fn(work)).await

@@ -111,6 +111,11 @@ impl VerifyingKey {
         public.or_else(private).ok_or_else(|| BadKey::Content(path.to_owned()))
     }
 
+    /// The key that this is, a SubjectPublicKeyInfo in DER; `None` if it is none on the curve P-256.
+    pub fn from_der(der: Vec<u8>) -> Option<Self> {
+        Some(Self::of(der)).filter(Self::is_usable)
+    }
+
     /// Its name: the beginning of its SHA-256.
     pub fn name(&self) -> &str {
         &self.name

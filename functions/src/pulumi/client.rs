@@ -14,7 +14,9 @@ use signoff_core::names::{EnvironmentName, StackName};
 
 use super::carrier::{Carrier, Letter};
 use super::message::error_of;
+use crate::metrics;
 use crate::secrets::Secret;
+use crate::tls::Trust;
 
 /// The version of the API.
 const MEDIA_TYPE: &str = "application/vnd.pulumi+8";
@@ -76,11 +78,19 @@ impl PulumiClient {
         Self { inner: Arc::new(Inner { wire, base, console, options, calls: Mutex::default() }) }
     }
 
-    /// A client of the Pulumi Cloud at this address (`https://api.pulumi.com`). Nothing is sent yet.
+    /// A client of the Pulumi Cloud at this address (`https://api.pulumi.com`), which trusts whom the machine trusts. Nothing is sent yet.
     ///
     /// # Errors
     /// If the address is not one of https, or of http on this very machine, without user, query and fragment.
     pub fn new(base_url: &str, options: ClientOptions) -> Result<Self, BadBase> {
+        Self::trusting(base_url, options, &Trust::machine())
+    }
+
+    /// The same, which trusts these roots.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn trusting(base_url: &str, options: ClientOptions, trust: &Trust) -> Result<Self, BadBase> {
         let bad = || BadBase(format!("Pulumi Cloud's address is like https://api.pulumi.com, not {base_url:?}"));
         let url = Url::parse(base_url).map_err(|_| bad())?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -106,7 +116,8 @@ impl PulumiClient {
         if here {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|_| BadBase("no HTTP client can be made on this machine".to_owned()))?;
+        let unmakeable = || BadBase("no HTTP client can be made on this machine".to_owned());
+        let http = trust.apply(builder).map_err(|_| unmakeable())?.build().map_err(|_| unmakeable())?;
         let base = url.as_str().trim_end_matches('/').to_owned();
         let console = console_of(&url);
         let wire = Wire::Http(http);
@@ -130,13 +141,15 @@ impl PulumiClient {
 
     /// Makes a call, and gives the body of an answer that says that it was done.
     pub(super) async fn send(&self, call: &Call<'_>, token: &Secret) -> Result<Vec<u8>, CloudError> {
-        #[expect(clippy::disallowed_methods, reason = "how long a call took, for the log alone")]
+        #[expect(clippy::disallowed_methods, reason = "how long a call took, for the log and the metrics alone")]
         let started = std::time::Instant::now();
         let (status, result) = match &self.inner.wire {
             Wire::Http(http) => self.over_http(http, call, token).await?,
             Wire::Carried(carrier) => self.over_carrier(&**carrier, call, token).await?,
         };
-        let (method, shape, millis) = (call.method_name(), call.shape, started.elapsed().as_millis());
+        let took = started.elapsed();
+        metrics::called(status, took);
+        let (method, shape, millis) = (call.method_name(), call.shape, took.as_millis());
         tracing::debug!(method, shape, status, millis, "called Pulumi Cloud");
         let mut calls = self.inner.calls.lock().unwrap_or_else(PoisonError::into_inner);
         *calls.entry((method, shape, status)).or_default() += 1;

@@ -17,6 +17,7 @@ use signoff_core::request::{ChangeRequestStatus, Deployment};
 
 use super::client::{Call, PulumiClient, is_segment};
 use super::{wire, wire_deployment};
+use crate::metrics;
 use crate::secrets::{NoSecret, Tokens};
 
 /// Pages of a change request's history that are read.
@@ -71,14 +72,21 @@ impl PrincipalClient {
 
     /// Calls with the principal's token, and once more if it was refused and has been replaced in the meantime.
     async fn send(&self, principal: &PrincipalName, call: &Call<'_>) -> Result<Vec<u8>, CloudError> {
-        let missing = |NoSecret(why)| CloudError::Unauthorized(why);
+        let missing = |NoSecret(why)| {
+            metrics::token_refused();
+            CloudError::Unauthorized(why)
+        };
         let token = self.tokens.get(principal).await.map_err(missing)?;
         let refused = match self.client.send(call, &token).await {
             Err(CloudError::Unauthorized(why)) => CloudError::Unauthorized(why),
             answer => return answer,
         };
         let fresh = self.tokens.refresh(principal, &token).await.map_err(missing)?;
-        if fresh == token { Err(refused) } else { self.client.send(call, &fresh).await }
+        let answer = if fresh == token { Err(refused) } else { self.client.send(call, &fresh).await };
+        if matches!(answer, Err(CloudError::Unauthorized(_))) {
+            metrics::token_refused();
+        }
+        answer
     }
 }
 

@@ -90,6 +90,11 @@ impl From<Refused> for Problem {
     }
 }
 
+/// Whether there is a signature that a secret could have made.
+pub(super) fn has_signature(headers: &HeaderMap) -> bool {
+    signature(headers).is_some()
+}
+
 /// The header of this name, if there is exactly one.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();

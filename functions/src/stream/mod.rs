@@ -18,8 +18,11 @@ use signoff_core::look::Gatekeeper;
 use signoff_core::names::RequestId;
 use signoff_core::request::Worker;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::dynamo::keys;
+use crate::logs::WORK;
 
 /// What a record asks of a worker.
 enum Bell {
@@ -41,7 +44,8 @@ where
         let Some(sequence) = record.change.sequence_number.clone() else { continue };
         let Some(bell) = bell(worker, &record) else { continue };
         let keeper = Arc::clone(keeper);
-        work.spawn(async move { (sequence, ring(&keeper, worker, bell).await) });
+        // A task of its own would not know the invocation that it belongs to.
+        work.spawn(async move { (sequence, ring(&keeper, worker, bell).await) }.in_current_span());
     }
     let mut response = DynamoDbEventResponse::default();
     while let Some(done) = work.join_next().await {
@@ -82,9 +86,20 @@ async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
     worker: Worker,
     bell: Bell,
 ) -> Result<(), LedgerError> {
+    // What every line names that is logged meanwhile.
+    let span = tracing::trace_span!(target: WORK, "work", request = Empty, delivery = Empty, deployment = Empty);
     match bell {
-        Bell::Look(id, cause) => keeper.look(worker, id, cause).await,
-        Bell::Answer(delivery) => keeper.answer(&delivery).await,
+        Bell::Look(id, cause) => {
+            span.record("request", tracing::field::display(id));
+            if let Some(delivery) = cause.delivery() {
+                span.record("delivery", delivery);
+            }
+            keeper.look(worker, id, cause).instrument(span).await
+        }
+        Bell::Answer(delivery) => {
+            span.record("delivery", delivery.id.as_str());
+            keeper.answer(&delivery).instrument(span).await
+        }
     }
 }
 

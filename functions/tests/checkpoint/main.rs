@@ -1,6 +1,9 @@
 //! The file of the checkpoints, and the key that signs them.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod bucket;
+mod played;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -13,13 +13,19 @@ use signoff_core::cloud::{CloudError, PulumiCloud};
 use signoff_core::host::Host;
 use signoff_core::names::PrincipalName;
 use signoff_functions::pulumi::PrincipalClient;
-use signoff_functions::secrets::{CACHED_FOR, Secret, SecretsManager, Tokens};
+use signoff_functions::secrets::{CACHED_FOR, FAILED_FOR, REREAD_AFTER, Secret, SecretsManager, Tokens};
 
 use super::fixture::{Fake, TOKEN, impatient, name, principal_of, secret};
 
 /// A clock that stands until it is moved.
 #[derive(Default)]
 struct Clock(AtomicU64);
+
+impl Clock {
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+}
 
 impl Host for Clock {
     fn now(&self) -> Timestamp {
@@ -76,10 +82,32 @@ async fn a_stored_token_is_read_again_after_five_minutes() {
 
     fake.say(200, &value(" "));
     assert!(tokens.refresh(&principal, &secret("two")).await.is_err());
+    assert_eq!(tokens.get(&principal).await, Ok(secret("two")), "what was known stays so for its time");
+    clock.pass(CACHED_FOR);
     fake.say(400, &json!({"__type": "ResourceNotFoundException", "message": "no"}).to_string());
     let error = tokens.get(&principal).await.unwrap_err().to_string();
     assert!(error.contains("signoff/tokens/default") && error.contains("ResourceNotFoundException"), "{error}");
+    let asked = fake.asked().len();
+    fake.say(200, &value("three"));
+    assert!(tokens.get(&principal).await.is_err() && fake.asked().len() == asked, "it is left alone for a while");
+    clock.pass(FAILED_FOR);
+    assert_eq!(tokens.get(&principal).await, Ok(secret("three")));
     assert!(!format!("{tokens:?}").contains("two"));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_and_again_is_read_again_four_times_a_minute() {
+    let (fake, clock, principal) = (Fake::start().await, Arc::new(Clock::default()), PrincipalName::default());
+    let tokens = stored(&fake, &clock);
+    fake.say(200, &value("one"));
+    assert_eq!(tokens.get(&principal).await, Ok(secret("one")));
+    for _ in 0..60 {
+        assert_eq!(tokens.refresh(&principal, &secret("one")).await, Ok(secret("one")));
+        clock.pass(Duration::from_secs(1));
+    }
+    assert_eq!(fake.asked().len(), 1 + 4);
+    fake.say(200, &value("two"));
+    assert_eq!(tokens.refresh(&principal, &secret("one")).await, Ok(secret("two")), "one that was replaced is found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +122,7 @@ async fn a_rotated_token_works_without_a_restart() {
     assert!(matches!(cloud.identity(&principal).await, Err(CloudError::Unauthorized(_))));
     assert_eq!(client.calls()[&("GET", "/api/user", 401)], 1, "the same token is not tried twice");
     fake.say(200, &value("pul-new"));
+    clock.pass(REREAD_AFTER);
     cloud.identity(&principal).await.unwrap();
     cloud.identity(&principal).await.unwrap();
     assert_eq!(client.calls()[&("GET", "/api/user", 401)], 2);
@@ -101,6 +130,7 @@ async fn a_rotated_token_works_without_a_restart() {
 
     sim.cloud().revoke_token("pul-new");
     fake.say(200, &value("pul-also-wrong"));
+    clock.pass(REREAD_AFTER);
     assert!(matches!(cloud.identity(&principal).await, Err(CloudError::Unauthorized(_))));
     assert_eq!(client.calls()[&("GET", "/api/user", 401)], 4, "once more, and no more than that");
 }

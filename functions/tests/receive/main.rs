@@ -1,6 +1,8 @@
 //! The webhook door against its contract, on the embedded store.
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it has to be")]
 
+mod rotation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

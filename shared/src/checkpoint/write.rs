@@ -165,6 +165,11 @@ impl<N: Notary> Checkpointer<N> {
         Ok(kept)
     }
 
+    /// Whether the events of everybody who has gates were read to their end, and not only as far as one sweep goes.
+    pub fn has_caught_up(&self) -> bool {
+        self.organizations.is_subset(&self.covered)
+    }
+
     /// As [`Checkpointer::sweep`], but with what came late as well: for the last one before the process ends.
     ///
     /// # Errors

@@ -125,7 +125,9 @@ impl Plan {
             delay_ms: 90_000,
             reordered: rate(&more),
         };
-        let minutes = *chance.of(&[3, 6, 10, 20, 45]).unwrap_or(&20);
+        // Nine seeds in ten are small ones: most of what can go wrong needs few requests and little time, and ten of them cost what a large one does.
+        let small = chance.happens(0.9);
+        let minutes = *chance.of(if small { &[3, 6, 10][..] } else { &[3, 6, 10, 20, 45][..] }).unwrap_or(&20);
         let storm = minutes * 60_000;
         let mut people: Vec<u32> = KINDS.iter().map(|kind| kind.1).collect();
         for (at, weight) in people.iter_mut().enumerate() {
@@ -134,13 +136,14 @@ impl Plan {
                 *weight = 0;
             }
         }
-        let requests = u32::try_from(chance.within(1, 7)).unwrap_or(1);
+        let requests = u32::try_from(chance.within(1, if small { 3 } else { 7 })).unwrap_or(1);
+        let acts = if small { chance.within(10, 30) } else { chance.within(20, 70) };
         Self {
             timing,
             installations: if chance.happens(0.12) { 2 } else { 1 },
             requests,
             storm,
-            people_every: storm / chance.within(20, 70),
+            people_every: storm / acts,
             people,
             required: chance.within(1, 2),
             self_approval: chance.happens(0.2),
@@ -156,7 +159,11 @@ impl Plan {
             restore: !calm && chance.happens(0.08),
             periods: *chance
                 // Hours of frequent sweeps would be all that is played.
-                .of(if local { &PERIODS[..2] } else { &PERIODS[..] })
+                .of(match (local, small) {
+                    (true, _) => &PERIODS[..2],
+                    (false, true) => &PERIODS[..3],
+                    (false, false) => &PERIODS[..],
+                })
                 .unwrap_or(&PERIODS[0]),
             approve_at_last: chance.happens(0.5),
         }

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use signoff_simulation::coverage::Coverage;
 use signoff_simulation::run::run;
 
+/// A third of the time would go into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What was asked for.
 struct Options {
     seeds: u64,

@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
         return soak::soak(Duration::from_secs(number("SECONDS", 3600)?)).await;
     }
     let seconds = number("SECONDS", 20)?;
-    let large = Size { finished: number("FINISHED", 2_000)?, open: number("OPEN", 200)? };
+    let large = Size { finished: number("FINISHED", 6_000)?, open: number("OPEN", 200)? };
     let small = Size { finished: large.finished / 10, open: large.open };
     let mut columns = Vec::new();
     for size in [small, large] {
