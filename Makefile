@@ -7,10 +7,10 @@ NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TARGET = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint deny bench load soak chaos fuzz simulate mutants cargo
+.PHONY: help demo run test test-dynamodb-local lint deny package bench load soak chaos fuzz simulate mutants cargo
 
 help: ## Lists what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 
 demo: cargo ## One deployment from the request to its end, against a simulated Pulumi Cloud; INTERACTIVE=1: you approve
 	$(CARGO) build --locked -p signoff
@@ -29,6 +29,9 @@ else
 endif
 	$(CARGO) test --locked --workspace --doc
 
+test-dynamodb-local: cargo ## What the gate relies on in its table, tried on AWS's own DynamoDB Local (npm, Java)
+	scripts/dynamodb-local.sh $(CARGO) test --locked -p signoff-functions --test ledger -- --ignored --test-threads 1 dynamodb_local
+
 lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -37,11 +40,15 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 deny: cargo ## Licences, sources and duplicates of what is depended on, and advisories where they can be had
 	CARGO="$(CARGO)" scripts/deny.sh
 
+package: cargo ## The five functions for Lambda, target/lambda/<name>/bootstrap.zip; ARCH=arm64; TWICE=1: twice, the same bytes
+	CARGO="$(CARGO)" scripts/package.sh $(if $(TWICE),--twice)
+
 bench: cargo ## How fast and how big it is, measured on this machine
+	HELLO=1 CARGO="$(CARGO)" scripts/package.sh
 	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin bench
 	"$(TARGET)/release/bench"
 
-load: cargo ## Many calls, floods and a long history: SECONDS=20 FINISHED=2000 OPEN=200 REPLAYS=2000
+load: cargo ## Many calls, floods and a long history: SECONDS=20 FINISHED=6000 OPEN=200 REPLAYS=2000
 	$(CARGO) build --locked --release -p signoff -p signoff-tests --bin signoff --bin load
 	SECONDS=$(or $(SECONDS),20) FINISHED=$(FINISHED) OPEN=$(OPEN) REPLAYS=$(REPLAYS) "$(TARGET)/release/load"
 

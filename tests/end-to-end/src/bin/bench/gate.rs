@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::Result;
 
 pub(crate) const SECRET: &str = "the secret of the bench's webhook";
-const GATES: &str = r#"
+pub(crate) const GATES: &str = r#"
 [[gate]]
 stacks = ["acme/platform/*"]
 environment = "acme/credentials/platform"
@@ -148,12 +148,16 @@ impl Gate {
 
     /// A figure of `/proc/<pid>/status`, in KiB, such as `VmRSS`.
     pub(crate) fn memory(&self, what: &str) -> Result<u64> {
-        let id = self.child.id().ok_or("it is gone")?;
-        let text = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-        let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure")?;
-        Ok(number.parse()?)
+        memory(self.child.id().ok_or("it is gone")?, what)
     }
+}
+
+/// A figure of `/proc/<pid>/status`, in KiB, such as `VmRSS`.
+pub(crate) fn memory(process: u32, what: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure")?;
+    Ok(number.parse()?)
 }
 
 /// The release binary, where cargo put it: beside this one.

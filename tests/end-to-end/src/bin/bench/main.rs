@@ -1,11 +1,13 @@
 //! `make bench`: how fast and how big signoff is on this machine. It runs the real release binary against the simulated Pulumi Cloud, and prints
-//! what it measured with the goal beside it; `bench cost` and `bench speed` measure half of it. It takes a few minutes, and judges nothing: a busy
+//! what it measured with the goal beside it; `bench cost`, `bench speed` and `bench lambda` measure a part of it. It takes a few minutes, and judges nothing: a busy
 //! machine is no bug.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod cost;
 mod gate;
+mod lambda;
+mod runtime;
 mod speed;
 mod units;
 mod world;
@@ -42,6 +44,9 @@ async fn main() -> Result<()> {
     }
     if wanted("speed") {
         lines.extend(speed::measure().await?);
+    }
+    if wanted("lambda") {
+        lines.extend(lambda::measure().await?);
     }
     print(&["what", "measured", "goal"], lines.into_iter().map(|line| vec![line.what, line.measured, line.goal]));
     Ok(())
