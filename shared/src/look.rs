@@ -565,7 +565,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 open.join(", ")
             ));
         }
-        if self.loaded.work.note.opening.is_some() {
+        if status.state == State::Requested && self.loaded.work.note.opening.is_some() {
             outcome.message.push_str(&format!(
                 " It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.",
                 self.request().ask.gate.environment

@@ -80,9 +80,11 @@ fn is_open(change_request: &ChangeRequest) -> bool {
 }
 
 /// Whether a creation was begun whose outcome neither the ledger nor this look knows. What is on record may be another one's: of a worker that
-/// stood still between its creation and the record, while a later look began its own.
+/// stood still between its creation and the record, while a later look began its own. Once it is submitted that is over: who died before the note was taken
+/// back may have given the creation lock to somebody else, whose drafts are not ours.
 fn is_creation_unclear(known: &Known<'_>) -> bool {
-    known.work.note.opening.is_some() && known.facts.opened.is_none()
+    let is_creating = known.request.status.state == State::Requested && known.facts.opened.is_none();
+    is_creating && known.work.note.opening.is_some()
 }
 
 /// Where something is applied and no deployment is recorded, the stack's deployments are searched for the mark before it is said that none was

@@ -249,3 +249,27 @@ fn a_creation_beside_the_one_on_record_is_closed() {
     );
     assert_eq!(world.wrk().note.opening, None);
 }
+
+#[test]
+fn what_is_submitted_has_nothing_more_to_clean_up() {
+    // Whatever write dies after the submission: the creation lock may be somebody else's by then, and so is what they create.
+    for at in 0..16 {
+        let world = World::new();
+        let before = world.book.inside().calls;
+        world.book.inside().dead_from = Some(before + at);
+        let _died = world.look(Worker::Apply);
+        world.book.inside().dead_from = None;
+        if world.state() != State::PendingApproval {
+            continue;
+        }
+        let ask = world.request().ask;
+        block_on(world.cloud.request_open(&ask.gate.principal, &ask.gate.environment, 3_600, 3_600)).unwrap();
+        world.cancel().unwrap();
+        world.pass(3);
+        assert_eq!(
+            (world.state(), statuses(&world)),
+            (State::Cancelled, vec!["closed".to_owned(), "draft".to_owned()]),
+            "call {at}"
+        );
+    }
+}
