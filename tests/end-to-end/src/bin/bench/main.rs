@@ -1,6 +1,6 @@
 //! `make bench`: how fast and how big signoff is on this machine. It runs the real release binary against the simulated Pulumi Cloud, and prints
-//! what it measured with the goal beside it; `bench cost`, `bench speed` and `bench lambda` measure a part of it. It takes some minutes, and a quarter of an hour more when the archives have to be built first, and judges nothing: a busy
-//! machine is no bug.
+//! what it measured with the goal beside it; `bench cost`, `bench speed` and `bench lambda` measure a part of it. It takes some minutes, and a
+//! quarter of an hour more when the archives have to be built first, and judges nothing: a busy machine is no bug.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
