@@ -49,6 +49,7 @@ async fn a_reason_imitates_no_other_line_of_the_description() {
         assert_eq!(reply.status, 422, "{bad:?}: {}", reply.text);
     }
     for id in [&other, &id] {
+        gate.submitted(id).await;
         assert_eq!(gate.change_requests(id).len(), 1, "the mark is the first line alone");
         gate.cancel("alice", id).await;
     }
