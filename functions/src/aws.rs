@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_runtime_api::client::http::{
@@ -38,10 +39,16 @@ impl Http {
         Trust::embedded().apply(builder)?.build().map(Self).map_err(|_| NoTls)
     }
 
-    /// What AWS's clients are made of: the environment that Lambda gives, and this client.
+    /// What AWS's clients are made of: the environment that Lambda gives, and this client. The credentials stand there as well; to set up the whole
+    /// chain of places where they might be elsewhere is a good part of a cold start.
     pub async fn config(&self) -> SdkConfig {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-        aws_config::defaults(BehaviorVersion::latest()).http_client(self.clone()).timeout_config(timeouts).load().await
+        aws_config::defaults(BehaviorVersion::latest())
+            .http_client(self.clone())
+            .timeout_config(timeouts)
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .load()
+            .await
     }
 
     /// Carries one call that was signed already; gives the status and the body.
