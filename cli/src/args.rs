@@ -71,8 +71,12 @@ pub(crate) enum Command {
     Cancel(commands::cancel::Args),
     /// Approve a request, at Pulumi Cloud, with your own token
     Approve(commands::approve::Args),
+    /// Lift a window, a freeze, the wait or the line from a request; never an approval
+    BreakGlass(commands::break_glass::Args),
     /// List the gates
     Gates(commands::gates::Args),
+    /// Explain what a gate says of a deployment, now or at another time
+    Explain(commands::explain::Args),
     /// Export the audit trail, and check it
     Audit(commands::audit::Args),
     /// Check a configuration file

@@ -45,6 +45,13 @@ export function whole(least: number, most: number): Decoder<number> {
   };
 }
 
+/** A whole number of 32 bits without a sign. */
+export const u32: Decoder<number> = (value, path) => {
+  if (typeof value !== "number" || !Number.isInteger(value)) throw wrongType(value, path, "u32");
+  if (value >= 0 && value < 2 ** 32) return value;
+  throw new BadConfiguration(path, `invalid value: ${shown(value)}, expected u32`);
+};
+
 /** One of these words. */
 export function word<const W extends string>(...words: readonly W[]): Decoder<W> {
   return (value, path) => {

@@ -1,7 +1,8 @@
 /** Gates: the document of `signoff.toml`, here as data in the stack's configuration, under the rules of `shared/src/gate.rs`. */
 
-import { BadConfiguration, bool, checked, fields, list, maybe, word } from "./decode";
-import { badAsker, badEnvironment, badPattern, badPeriod, badPrincipal, covers, partsOf } from "./names";
+import { badConditions, badWindow, badZone, type Freeze, freeze, MAX_CONDITIONS } from "./conditions";
+import { BadConfiguration, bool, byName, checked, fields, list, maybe, u32, word } from "./decode";
+import { badAsker, badEnvironment, badLogin, badPattern, badPeriod, badPrincipal, covers, partsOf } from "./names";
 
 /** The most gates that a configuration may hold. */
 export const MAX_GATES = 500;
@@ -11,7 +12,10 @@ export const OPERATIONS = ["update", "preview", "refresh", "destroy"] as const;
 /** What a deployment does. */
 export type Operation = (typeof OPERATIONS)[number];
 
-/** One gate, with nothing left out but `requesters`. */
+/**
+ * One gate. What has been there from the beginning is filled in; a newer key that says no more than its default is left out, so that functions of a
+ * version that doesn't know it go on while they are replaced.
+ */
 export interface Gate {
   stacks: string[];
   environment: string;
@@ -24,11 +28,19 @@ export interface Gate {
   "self-approval": boolean;
   commit: "optional" | "required";
   requesters?: string[];
+  "time-zone"?: string;
+  windows?: string[];
+  freezes?: Freeze[];
+  wait?: string;
+  "pending-extension"?: string;
+  "approvals-for"?: Partial<Record<Operation, number>>;
+  "break-glass"?: string[];
 }
 
-/** All gates, in order, and the switch that holds them all: what the table's item `CONFIG` says. */
+/** All gates, in order, the switch that holds them all, and the freezes of all of them: what the table's item `CONFIG` says. */
 export interface Gates {
   hold: boolean;
+  freezes?: Freeze[];
   gate: Gate[];
 }
 
@@ -46,11 +58,18 @@ const written = fields(
     "self-approval": bool,
     commit: maybe(word("optional", "required")),
     requesters: maybe(list(checked(badAsker))),
+    "time-zone": checked(badZone),
+    windows: maybe(list(checked(badWindow))),
+    freezes: list(freeze),
+    wait: maybe(checked(badPeriod)),
+    "pending-extension": maybe(checked(badPeriod)),
+    "approvals-for": byName(word(...OPERATIONS), u32),
+    "break-glass": maybe(list(checked(badLogin))),
   },
   ["stacks", "environment"],
 );
 
-const document = fields("struct Gates", { hold: bool, gate: list(gate) });
+const document = fields("struct Gates", { hold: bool, freezes: list(freeze), gate: list(gate) });
 
 /** Reads the document, and fills in what is left out. Throws {@link BadConfiguration}. */
 export function readGates(value: unknown): Gates {
@@ -59,7 +78,11 @@ export function readGates(value: unknown): Gates {
   if (gates.length > MAX_GATES) {
     throw new BadConfiguration("gate", `there are ${gates.length} gates; ${MAX_GATES} is the most`);
   }
-  return { hold: found.hold ?? false, gate: gates };
+  const { freezes = [] } = found;
+  if (freezes.length > MAX_CONDITIONS) {
+    throw new BadConfiguration("freezes", `there are ${freezes.length} freezes; ${MAX_CONDITIONS} is the most`);
+  }
+  return { hold: found.hold ?? false, ...(freezes.length === 0 ? {} : { freezes }), gate: gates };
 }
 
 /** The gate of a stack: the first that matches. */
@@ -94,6 +117,14 @@ function gate(value: unknown, path: string): Gate {
     const reason = "requesters: an empty list lets nobody ask; leave the key out to let everyone who may";
     throw new BadConfiguration(path, reason);
   }
+  const { "time-zone": zone = "UTC", "pending-extension": extension = "7d" } = found;
+  const { windows, freezes = [], wait, "approvals-for": people = {}, "break-glass": breakGlass } = found;
+  const approvalsFor = OPERATIONS.flatMap((one): [Operation, number][] => {
+    const count = people[one];
+    return count === undefined ? [] : [[one, count]];
+  });
+  const reason = badConditions({ windows, freezes, approvalsFor, breakGlass }, operations);
+  if (reason !== undefined) throw new BadConfiguration(path, reason);
   return {
     stacks,
     environment,
@@ -106,5 +137,12 @@ function gate(value: unknown, path: string): Gate {
     "self-approval": found["self-approval"] ?? false,
     commit: found.commit ?? "optional",
     ...(requesters === undefined ? {} : { requesters }),
+    ...(zone === "UTC" ? {} : { "time-zone": zone }),
+    ...(windows === undefined ? {} : { windows }),
+    ...(freezes.length === 0 ? {} : { freezes }),
+    ...(wait === undefined ? {} : { wait }),
+    ...(extension === "7d" ? {} : { "pending-extension": extension }),
+    ...(approvalsFor.length === 0 ? {} : { "approvals-for": Object.fromEntries(approvalsFor) }),
+    ...(breakGlass === undefined ? {} : { "break-glass": breakGlass }),
   };
 }

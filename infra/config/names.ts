@@ -4,6 +4,8 @@
 export const MAX_PART = 100;
 /** Longest login, in characters. */
 export const MAX_LOGIN = 200;
+/** Longest reason, in characters. */
+export const MAX_REASON = 1_000;
 /** Longest period, in seconds: a year. */
 export const MAX_PERIOD_SECONDS = 365 * 24 * 60 * 60;
 
@@ -61,6 +63,17 @@ export function badLogin(text: string): string | undefined {
 export function badAsker(text: string): string | undefined {
   if (!text.startsWith("machine:")) return badLogin(text);
   return text === "machine:" ? "machine: is followed by the machine token's name" : undefined;
+}
+
+/** What is wrong with a reason. */
+export function badReason(text: string): string | undefined {
+  const plain = text.replaceAll("\r\n", "\n");
+  if ([...plain].length > MAX_REASON || /^\p{White_Space}*$/u.test(plain)) {
+    return `a reason is 1 to ${MAX_REASON} characters, and says something`;
+  }
+  return /[^\P{Cc}\n]|[\p{Bidi_Control}\u2028\u2029]/u.test(plain)
+    ? "a reason has no control characters but line breaks, and none that change the direction of text"
+    : undefined;
 }
 
 /** What is wrong with a period such as `90s` or `3d`. */

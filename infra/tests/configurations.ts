@@ -18,12 +18,20 @@ export const LEAST = {
 export const MOST = {
   gates: {
     hold: true,
+    freezes: [{ from: "2026-12-20T18:00", to: "2027-01-04T08:00", reason: "End of the year", "time-zone": "UTC" }],
     gate: [
       {
         stacks: ["acme/web/prod", "acme/api/*"],
         environment: "acme/credentials/prod",
         operations: ["refresh", "update"],
         requesters: ["alice", "machine:ci"],
+        "time-zone": "Europe/Berlin",
+        windows: ["mon-thu 09:00-17:00", "fri 09:00-12:00"],
+        freezes: [{ from: "2026-11-27T00:00", to: "2026-12-01T00:00", reason: "Sale" }],
+        wait: "15m",
+        "pending-extension": "14d",
+        "approvals-for": { update: 2 },
+        "break-glass": ["dana"],
       },
       { stacks: ["beta/app/live"], environment: "beta/secrets/live", principal: "payments" },
     ],

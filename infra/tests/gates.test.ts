@@ -1,6 +1,7 @@
 import * as assert from "node:assert/strict";
 import { test } from "node:test";
 import cases from "../../tests/gates/cases.json";
+import { MAX_CONDITIONS } from "../config/conditions";
 import { BadConfiguration } from "../config/decode";
 import { gateOf, MAX_GATES, readGates } from "../config/gates";
 import { covers } from "../config/names";
@@ -50,6 +51,36 @@ test("there is a most of gates", () => {
   const gates = (count: number) => ({ gate: Array.from({ length: count }, () => ONE) });
   assert.equal(readGates(gates(MAX_GATES)).gate.length, MAX_GATES);
   assert.throws(() => readGates(gates(501)), { path: "gate", reason: "there are 501 gates; 500 is the most" });
+});
+
+test("there is a most of windows and of freezes", () => {
+  const freezes = (count: number) => {
+    return Array.from({ length: count }, () => ({ from: "2026-12-20T18:00", to: "2027-01-04T08:00", reason: "Audit" }));
+  };
+  const windows = (count: number) => {
+    const two = (number: number) => String(number).padStart(2, "0");
+    const minutes = Array.from({ length: count }, (_, at) => `${two(Math.floor(at / 30))}:${two((at % 30) * 2)}`);
+    return minutes.map((from) => `daily ${from}-${from.slice(0, 4)}${Number(from.slice(4)) + 1}`);
+  };
+  const own = (keys: Record<string, unknown>) => () => readGates({ gate: [{ ...ONE, ...keys }] });
+  assert.equal(own({ windows: windows(MAX_CONDITIONS) })().gate[0]?.windows?.length, MAX_CONDITIONS);
+  assert.equal(own({ freezes: freezes(MAX_CONDITIONS) })().gate[0]?.freezes?.length, MAX_CONDITIONS);
+  assert.equal(readGates({ freezes: freezes(MAX_CONDITIONS) }).freezes?.length, MAX_CONDITIONS);
+  const most = "there are 101; 100 is the most";
+  assert.throws(own({ windows: windows(101) }), { path: "gate[0]", reason: `windows: ${most}` });
+  assert.throws(own({ freezes: freezes(101) }), { path: "gate[0]", reason: `freezes: ${most}` });
+  const all = () => readGates({ freezes: freezes(101) });
+  assert.throws(all, { path: "freezes", reason: "there are 101 freezes; 100 is the most" });
+});
+
+test("what is empty is not stored, since an empty list of windows would be refused when it is read", () => {
+  const [gate] = readGates({ freezes: [], gate: [{ ...ONE, windows: null, freezes: [], "approvals-for": {} }] }).gate;
+  const unset = ["requesters", "windows", "freezes", "wait", "approvals-for", "break-glass"];
+  assert.deepEqual(
+    unset.filter((key) => key in (gate ?? {})),
+    [],
+  );
+  assert.ok(!("freezes" in readGates({ freezes: [] })));
 });
 
 test("a star stands for anything within one part, and the first gate that matches counts", () => {

@@ -14,7 +14,19 @@ const BAD: [Record<string, unknown>, RegExp][] = [
     /^signoff:gates\.gate\[0\]\.stacks\[0\]: a stack pattern is/,
   ],
   [{ gates: "hold" }, /^signoff:gates: invalid type: string "hold", expected struct Gates$/],
-  [{ gates: { hold: true, gates: [] } }, /^signoff:gates\.gates: unknown field `gates`, expected `hold` or `gate`$/],
+  [
+    { gates: { hold: true, gates: [] } },
+    /^signoff:gates\.gates: unknown field `gates`, expected one of `hold`, `freezes`, `gate`$/,
+  ],
+  [{ freezes: [] }, /^signoff:freezes: unknown field `freezes`, expected one of `installation`/],
+  [
+    { gates: { freezes: [{ from: "2026-12-20T18:00", to: "2026-12-20T18:00", reason: "Audit" }] } },
+    /^signoff:gates\.freezes\[0\]: the freeze from 2026-12-20T18:00 to 2026-12-20T18:00 ends before it begins/,
+  ],
+  [
+    { gates: { gate: [{ ...LEAST.gates.gate[0], "time-zone": "+01:00" }] } },
+    /^signoff:gates\.gate\[0\]\.time-zone: there is no time zone \+01:00; give an IANA name such as Europe\/Berlin$/,
+  ],
   [{ architecture: "x86" }, /^signoff:architecture: unknown variant `x86`, expected `x86_64` or `arm64`$/],
   [{ memoryMb: 64 }, /^signoff:memoryMb: a whole number from 128 to 10240/],
   [{ memoryMb: "much" }, /^signoff:memoryMb: invalid type: string "much", expected a number$/],
@@ -99,4 +111,8 @@ test("the example is good, and shows every key", async () => {
   const shown = new Set(Object.keys(example()));
   const commented = ["pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
   for (const key of [...Object.keys(MOST)]) assert.ok(shown.has(key) || commented.includes(key), key);
+  const { freezes, gate } = example().gates as { freezes: object[]; gate: object[] };
+  assert.ok(freezes.length > 0);
+  const every = ["principal", "runs-as", "access-duration", "grant-expiration", "pending-timeout", "self-approval", "commit"];
+  for (const key of [...every, ...Object.keys(MOST.gates.gate[0] ?? {})]) assert.ok(key in (gate[0] ?? {}), key);
 });

@@ -71,8 +71,9 @@ test("the gates are in the table before any function is", () => {
   const { inputs } = one(most, "aws:dynamodb/tableItem:TableItem", "gates");
   const item = JSON.parse(String(inputs.item)) as Record<string, { S: string }>;
   assert.deepEqual([item.pk, item.sk], [{ S: "CONFIG" }, { S: "GATES" }]);
-  const gates = JSON.parse(item.gates?.S ?? "") as { hold: boolean; gate: Inputs[] };
+  const gates = JSON.parse(item.gates?.S ?? "") as { hold: boolean; freezes: Inputs[]; gate: Inputs[] };
   assert.equal(gates.hold, true);
+  assert.deepEqual(gates.freezes, MOST.gates.freezes);
   assert.deepEqual(gates.gate[0], {
     stacks: ["acme/web/prod", "acme/api/*"],
     environment: "acme/credentials/prod",
@@ -85,6 +86,13 @@ test("the gates are in the table before any function is", () => {
     "self-approval": false,
     commit: "optional",
     requesters: ["alice", "machine:ci"],
+    "time-zone": "Europe/Berlin",
+    windows: ["mon-thu 09:00-17:00", "fri 09:00-12:00"],
+    freezes: [{ from: "2026-11-27T00:00", to: "2026-12-01T00:00", reason: "Sale" }],
+    wait: "15m",
+    "pending-extension": "14d",
+    "approvals-for": { update: 2 },
+    "break-glass": ["dana"],
   });
   for (const name of FUNCTIONS) {
     assert.ok(one(most, LAMBDA, name).after.includes(urn(most, "aws:dynamodb/tableItem:TableItem", "gates")), name);

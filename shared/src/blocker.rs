@@ -16,6 +16,14 @@ pub enum BlockerKind {
     StackPaused,
     /// A request that was asked for earlier goes first.
     EarlierRequest,
+    /// The gate's windows are closed.
+    Window,
+    /// There is a freeze.
+    Freeze,
+    /// Not enough time has passed since the last approval.
+    Wait,
+    /// It was asked for a later time.
+    NotBefore,
     /// The operator holds all gates.
     Hold,
     /// The end is decided; what is open at Pulumi Cloud is being closed.
@@ -35,6 +43,10 @@ impl BlockerKind {
             Self::StackBusy => "stack-busy",
             Self::StackPaused => "stack-paused",
             Self::EarlierRequest => "earlier-request",
+            Self::Window => "window",
+            Self::Freeze => "freeze",
+            Self::Wait => "wait",
+            Self::NotBefore => "not-before",
             Self::Hold => "hold",
             Self::Closing => "closing",
             Self::PrincipalToken => "principal-token",

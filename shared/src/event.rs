@@ -1,10 +1,13 @@
 //! What happens to a request. Each event is one line of the audit trail; together they make the request's status.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::names::{EnvironmentName, Login};
+use crate::conditions::Lift;
+use crate::names::{EnvironmentName, Login, Reason};
 use crate::request::{Approvals, Ask, ChangeRequest, ChangeRequestStatus, Deployment, Grant, Outcome, State, Status};
 
 /// The prefix of every event's type.
@@ -47,6 +50,20 @@ pub enum Event {
     Approved {
         /// The change requests with them.
         change_requests: Vec<Seen>,
+    },
+    /// Its time was pushed on, since only a window or a freeze holds it up.
+    Extended {
+        /// Until when it has to be applied now.
+        expires_at: Timestamp,
+        /// What holds it up.
+        why: String,
+    },
+    /// Somebody whom the gate names for that lifted something from it. Approvals are never lifted.
+    GlassBroken {
+        /// What.
+        lifted: BTreeSet<Lift>,
+        /// Why.
+        reason: Reason,
     },
     /// There are not enough approvals that count any more.
     Unapproved {
@@ -188,6 +205,8 @@ impl Event {
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
             Self::Approved { .. } => "approved",
             Self::Unapproved { .. } => "unapproved",
+            Self::Extended { .. } => "extended",
+            Self::GlassBroken { .. } => "glass_broken",
             Self::Applied { .. } => "applied",
             Self::Granted { .. } => "granted",
             Self::Deploying { .. } => "deploying",

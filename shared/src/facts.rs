@@ -35,8 +35,8 @@ pub struct Facts {
     pub applied_by: BTreeMap<String, Login>,
     /// Open requests that an earlier attempt left: the principal's drafts without a mark since a creation began, and whatever carries the request's mark.
     pub drafts: Option<Vec<String>>,
-    /// The other open requests of the stack, with their states.
-    pub line: Option<Vec<(InLine, State)>>,
+    /// The other open requests of the stack.
+    pub line: Option<Vec<Other>>,
     /// What goes on at the stack.
     pub activity: Option<Activity>,
     /// The request's own deployment; `Some(None)`: there is no such one.
@@ -55,6 +55,17 @@ pub struct Facts {
     pub refused: BTreeMap<Act, String>,
     /// What Pulumi Cloud did not do because it conflicts with something, with its reason.
     pub conflicts: BTreeMap<Act, String>,
+}
+
+/// Another open request of the stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Its place in the line.
+    pub place: InLine,
+    /// Its state.
+    pub state: State,
+    /// Whether it waits for a time of its own.
+    pub held: bool,
 }
 
 /// A stack's deployments, as far as they matter to a request.
@@ -145,6 +156,6 @@ impl Facts {
 
     /// The state of another open request of the stack.
     pub fn state_of(&self, id: RequestId) -> Option<State> {
-        self.line.iter().flatten().find(|(other, _)| other.id == id).map(|(_, state)| *state)
+        self.line.iter().flatten().find(|other| other.place.id == id).map(|other| other.state)
     }
 }

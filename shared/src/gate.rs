@@ -1,9 +1,10 @@
 //! Gates: which stacks are gated, by which environment, and what a request may ask for. One document, the same in TOML and in JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::{Calendar, Freeze, MAX_CONDITIONS, Window, Zone};
 use crate::names::{BadName, EnvironmentName, Login, Operation, PrincipalName, StackName};
 use crate::period::Period;
 
@@ -17,6 +18,9 @@ pub struct Gates {
     /// Look and record, but apply and deploy nothing.
     #[serde(default)]
     pub hold: bool,
+    /// Times in which nothing is applied, at any gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
     /// The gates; the first that matches a stack is its gate.
     #[serde(default, rename = "gate")]
     pub gates: Vec<Gate>,
@@ -49,7 +53,39 @@ pub struct Gate {
     /// Who may ask; `None`: everyone who may do it at Pulumi Cloud.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requesters: Option<Vec<Asker>>,
+    /// Whose clocks windows and freezes go by.
+    #[serde(skip_serializing_if = "Zone::is_utc")]
+    pub time_zone: Zone,
+    /// When approved requests are applied; none: at any time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+    /// When nothing is applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// How long after the last approval that was needed it is applied at the earliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Period>,
+    /// By how much a request's time may be pushed on while only a window or a freeze holds it up.
+    #[serde(skip_serializing_if = "is_usual_extension")]
+    pub pending_extension: Period,
+    /// How many different people have to approve an operation, whatever the rulesets ask for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub approvals_for: BTreeMap<Operation, u32>,
+    /// Who may lift a window, a freeze, the wait or the line from one request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub break_glass: Vec<Login>,
 }
+
+/// What `pending-extension` is where it is left out.
+const USUAL_EXTENSION: &str = "7d";
+
+/// What is left out is stored as left out: functions of a version that doesn't know the key yet go on while they are replaced.
+fn is_usual_extension(period: &Period) -> bool {
+    period.to_string() == USUAL_EXTENSION
+}
+
+/// The most people that a gate may ask for.
+pub const MAX_APPROVALS: u32 = 100;
 
 /// Who a deployment runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +205,13 @@ fn glob(pattern: &str, text: &str) -> bool {
     text.ends_with(last)
 }
 
+impl Gate {
+    /// Whether this person may lift something from one of its requests.
+    pub fn may_break_glass(&self, login: &Login) -> bool {
+        self.break_glass.contains(login)
+    }
+}
+
 impl Gates {
     /// The gate of a stack: the first that matches.
     pub fn gate_of(&self, stack: &StackName) -> Option<&Gate> {
@@ -178,6 +221,12 @@ impl Gates {
     /// The principals that the gates name, each once.
     pub fn principals(&self) -> BTreeSet<&PrincipalName> {
         self.gates.iter().map(|gate| &gate.principal).collect()
+    }
+
+    /// When a gate's approved requests are applied: its windows, its freezes, and those of all gates.
+    pub fn calendar<'a>(&'a self, gate: &'a Gate) -> Calendar<'a> {
+        let freezes = self.freezes.iter().chain(&gate.freezes).collect();
+        Calendar { zone: &gate.time_zone, windows: &gate.windows, freezes }
     }
 
     /// Reads the TOML form.
@@ -210,6 +259,10 @@ impl Gates {
         if self.gates.len() > MAX_GATES {
             let reason = format!("there are {} gates; {MAX_GATES} is the most", self.gates.len());
             return Err(BadGates { line: None, key: Some("gate".to_owned()), reason });
+        }
+        if self.freezes.len() > MAX_CONDITIONS {
+            let reason = format!("there are {} freezes; {MAX_CONDITIONS} is the most", self.freezes.len());
+            return Err(BadGates { line: None, key: Some("freezes".to_owned()), reason });
         }
         Ok(self)
     }
@@ -250,6 +303,54 @@ struct Draft {
     self_approval: bool,
     commit: Option<CommitRule>,
     requesters: Option<Vec<Asker>>,
+    #[serde(default)]
+    time_zone: Zone,
+    windows: Option<Vec<Window>>,
+    #[serde(default)]
+    freezes: Vec<Freeze>,
+    wait: Option<Period>,
+    pending_extension: Option<Period>,
+    #[serde(default)]
+    approvals_for: BTreeMap<Operation, u32>,
+    break_glass: Option<Vec<Login>>,
+}
+
+impl Draft {
+    /// What is wrong with the conditions.
+    fn check_conditions(&self, operations: &BTreeSet<Operation>) -> Result<(), BadName> {
+        if let Some(windows) = &self.windows {
+            if windows.is_empty() {
+                return Err(BadName(
+                    "windows: an empty list would never let anything through; leave the key out to let it through at any time"
+                        .to_owned(),
+                ));
+            }
+            for (at, window) in windows.iter().enumerate() {
+                if let Some(other) = windows[..at].iter().find(|other| other.overlaps(window)) {
+                    return Err(BadName(format!("windows: {other} and {window} overlap")));
+                }
+            }
+        }
+        for (name, count) in [("windows", self.windows.as_ref().map_or(0, Vec::len)), ("freezes", self.freezes.len())] {
+            if count > MAX_CONDITIONS {
+                return Err(BadName(format!("{name}: there are {count}; {MAX_CONDITIONS} is the most")));
+            }
+        }
+        for (operation, people) in &self.approvals_for {
+            if !operations.contains(operation) {
+                return Err(BadName(format!("approvals-for: this gate does not let {operation} be asked for")));
+            }
+            if !(1..=MAX_APPROVALS).contains(people) {
+                return Err(BadName(format!("approvals-for: {operation} takes from 1 to {MAX_APPROVALS} people")));
+            }
+        }
+        if self.break_glass.as_ref().is_some_and(Vec::is_empty) {
+            return Err(BadName(
+                "break-glass: an empty list names nobody; leave the key out to let nobody lift anything".to_owned(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl TryFrom<Draft> for Gate {
@@ -268,7 +369,8 @@ impl TryFrom<Draft> for Gate {
                 String::from(pattern.clone())
             )));
         }
-        let operations: BTreeSet<_> = draft.operations.unwrap_or_else(|| Operation::ALL.to_vec()).into_iter().collect();
+        let operations: BTreeSet<_> =
+            draft.operations.clone().unwrap_or_else(|| Operation::ALL.to_vec()).into_iter().collect();
         if operations.is_empty() {
             return Err(BadName("operations: a gate lets at least one operation be asked for".to_owned()));
         }
@@ -277,6 +379,7 @@ impl TryFrom<Draft> for Gate {
                 "requesters: an empty list lets nobody ask; leave the key out to let everyone who may".to_owned(),
             ));
         }
+        draft.check_conditions(&operations)?;
         Ok(Self {
             stacks: draft.stacks,
             environment: draft.environment,
@@ -289,6 +392,13 @@ impl TryFrom<Draft> for Gate {
             self_approval: draft.self_approval,
             commit: draft.commit.unwrap_or(CommitRule::Optional),
             requesters: draft.requesters,
+            time_zone: draft.time_zone,
+            windows: draft.windows.unwrap_or_default(),
+            freezes: draft.freezes,
+            wait: draft.wait,
+            pending_extension: period(draft.pending_extension, USUAL_EXTENSION)?,
+            approvals_for: draft.approvals_for,
+            break_glass: draft.break_glass.unwrap_or_default(),
         })
     }
 }

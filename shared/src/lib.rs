@@ -10,6 +10,7 @@ pub mod blocker;
 pub mod chain;
 pub mod checkpoint;
 pub mod cloud;
+pub mod conditions;
 pub mod decide;
 pub mod doorbell;
 pub mod event;

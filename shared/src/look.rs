@@ -117,7 +117,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             let rest = match looking.run().await {
                 Ok(rest) | Err(Stop::Rest(rest)) => rest,
                 // Somebody else was first: what is known here is stale. The lease goes back, and the next look comes soon.
-                Err(Stop::Ledger(LedgerError::Conflict)) => Rest { waiting: Vec::new(), until: Some(self.host.now()) },
+                Err(Stop::Ledger(LedgerError::Conflict)) => {
+                    Rest { waiting: Vec::new(), until: Some(self.host.now()), ..Rest::default() }
+                }
                 Err(Stop::Ledger(error)) => {
                     looking.leave().await;
                     return Err(error);
@@ -160,7 +162,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let now = self.now();
         let longest = later(now, SignedDuration::from_secs(MAX_RETRY_AFTER_SECONDS));
         if let Some(retry_at) = self.loaded.work.note.retry_at.filter(|at| now < *at && *at <= longest) {
-            return Ok(Rest { waiting: self.loaded.work.note.waiting.clone(), until: Some(retry_at) });
+            return Ok(Rest {
+                waiting: self.loaded.work.note.waiting.clone(),
+                until: Some(retry_at),
+                ..Rest::default()
+            });
         }
         self.facts.gates = self.keeper.ledger.gates().await?;
         for _ in 0..MAX_STEPS {
@@ -242,7 +248,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             "a look took longer than {} s, since answers came slowly; it is begun anew",
             self.keeper.timing.budget.as_secs()
         );
-        Err(Stop::Rest(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(self.now()) }))
+        Err(Stop::Rest(Rest {
+            waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
+            until: Some(self.now()),
+            ..Rest::default()
+        }))
     }
 
     /// Records a step in one transaction; the request is what it makes of it from then on.
@@ -483,7 +493,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 let until = later(now, pause);
                 note.retry_at = Some(until);
                 let detail = format!("Pulumi Cloud is rate-limiting; the next try is at {until}");
-                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(until) })
+                Ok(Rest {
+                    waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
+                    until: Some(until),
+                    ..Rest::default()
+                })
             }
             // Refused where no rule of the gate decides on it: the principal lost a right that it had, and may get it back.
             CloudError::Unauthorized(why)
@@ -502,7 +516,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 let detail = format!(
                     "Pulumi Cloud refuses the principal {principal} since {since} ({why}); give it a good token, and its rights, within {TOKEN_HOURS} hours"
                 );
-                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PrincipalToken, detail)], until: None })
+                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PrincipalToken, detail)], ..Rest::default() })
             }
             CloudError::Unclear(_) => {
                 let until = later(now, SignedDuration::from_secs(doubled));
@@ -515,7 +529,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                     .map(|intent| intent.settles_at);
                 let until = settles.map_or(until, |at| at.max(now).min(until));
                 let detail = format!("Pulumi Cloud gives no usable answer; the next try is at {until}");
-                Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)], until: Some(until) })
+                Ok(Rest {
+                    waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
+                    until: Some(until),
+                    ..Rest::default()
+                })
             }
         }
     }
@@ -529,7 +547,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             }
             (Some(grant), _) => grant.expires_at,
             (None, Some(applied)) => later(applied, ask.grant_expiration.duration()),
-            (None, None) => ask.expires_at(),
+            (None, None) => self.request().expires_at(),
         };
         let bound = status.ending.as_ref().map_or(bound, |ending| ending.since);
         let since = self.loaded.work.note.troubled_since.unwrap_or(now).max(bound);
@@ -600,11 +618,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 )];
             }
             let wanted = rest.until.unwrap_or_else(|| later(now, self.keeper.cadence(&self.loaded.request, now)));
-            let wanted = if now < self.loaded.request.ask.expires_at() {
-                wanted.min(self.loaded.request.ask.expires_at())
-            } else {
-                wanted
-            };
+            let wanted = rest.moment.map_or(wanted, |moment| wanted.min(moment.max(now)));
+            let expires_at = self.loaded.request.expires_at();
+            let wanted = if now < expires_at { wanted.min(expires_at) } else { wanted };
             // A due time that is a little sooner stays: an early look is harmless, and moving it costs two index writes. One that is a sweep sooner
             // does not: the sweep itself sets such a one when it rings, and an old request would be looked at as often as a new one.
             let sweep = self.keeper.timing.sweep;

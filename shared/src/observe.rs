@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cloud::{CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
-use crate::facts::{Activity, Facts, Look};
+use crate::facts::{Activity, Facts, Look, Other};
 use crate::host::Host;
 use crate::ledger::{Ledger, LedgerError, Loaded};
 use crate::look::Gatekeeper;
@@ -32,7 +32,7 @@ pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
     Ok(at_pulumi_cloud(keeper, loaded, facts, look).await)
 }
 
-async fn line<L: Ledger, P, H>(
+async fn line<L: Ledger, P, H: Host>(
     keeper: &Gatekeeper<L, P, H>,
     loaded: &Loaded,
     facts: &mut Facts,
@@ -48,7 +48,8 @@ async fn line<L: Ledger, P, H>(
         let status = found.request.status;
         // One that ends without having applied anything stands in nobody's way.
         if status.ending.is_none() || status.is_any_applied() {
-            others.push((other, status.state));
+            let held = status.held_until(keeper.host.now()).is_some();
+            others.push(Other { place: other, state: status.state, held });
         }
     }
     facts.line = Some(others);

@@ -1,8 +1,12 @@
 //! A request: what was asked (which never changes) and how far it has come (which the events change).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::blocker::BlockerKind;
+use crate::conditions::Lift;
 use crate::event::Actor;
 use crate::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use crate::period::Period;
@@ -35,6 +39,12 @@ pub struct Ask {
     pub grant_expiration: Period,
     /// How long it may wait for its apply.
     pub pending_timeout: Period,
+    /// Before which moment it is not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// After which moment it is not applied any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
     /// Its place in the stack's line; a smaller one asked earlier.
     pub position: u64,
     /// When it was asked.
@@ -42,9 +52,14 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Until when the first change request has to be applied; after that the request expires.
+    /// Until when the first change request has to be applied, unless that is pushed on.
     pub fn expires_at(&self) -> Timestamp {
-        self.created_at.saturating_add(self.pending_timeout.duration()).unwrap_or(Timestamp::MAX)
+        self.in_time(self.created_at.saturating_add(self.pending_timeout.duration()).unwrap_or(Timestamp::MAX))
+    }
+
+    /// This moment, or the one after which it is not applied any more, if that is sooner.
+    pub fn in_time(&self, moment: Timestamp) -> Timestamp {
+        self.not_after.map_or(moment, |last| last.min(moment))
     }
 
     /// Whether an approval of this person counts nothing because the deployment is their own.
@@ -78,6 +93,12 @@ pub struct Terms {
     pub self_approval: bool,
     /// Whether the commit had to be pinned.
     pub commit_required: bool,
+    /// How many different people have to approve this operation, whatever the rulesets ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<u32>,
+    /// How long after the last approval that was needed it is applied at the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Period>,
 }
 
 /// The states of a request.
@@ -210,6 +231,21 @@ pub struct Status {
     /// The fingerprint of the deployment settings that it was taken up with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
+    /// Before which moment it is not applied, as it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// How long after the last approval that was needed it is applied at the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Period>,
+    /// When that time is over, once it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_until: Option<Timestamp>,
+    /// Until when it has to be applied, where that was pushed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_until: Option<Timestamp>,
+    /// What was lifted from it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lifted: BTreeSet<Lift>,
     /// One for each gated environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub change_requests: Vec<ChangeRequest>,
@@ -231,6 +267,17 @@ pub struct Status {
 }
 
 impl Status {
+    /// What it waits for of itself, once it is approved, and until when: its own time, or the time after the last approval.
+    pub fn held_until(&self, now: Timestamp) -> Option<(BlockerKind, Timestamp)> {
+        let wait = self.wait_until.filter(|_| !self.lifted.contains(&Lift::Wait));
+        let times = [(BlockerKind::NotBefore, self.not_before), (BlockerKind::Wait, wait)];
+        times
+            .into_iter()
+            .filter_map(|(kind, until)| Some((kind, until?)))
+            .filter(|(_, until)| now < *until)
+            .max_by_key(|(_, until)| *until)
+    }
+
     /// The change request of this id.
     pub fn change_request(&self, id: &str) -> Option<&ChangeRequest> {
         self.change_requests.iter().find(|known| known.id == id)
@@ -409,4 +456,11 @@ pub struct Request {
     pub status: Status,
     /// The hash of its last event.
     pub head: String,
+}
+
+impl Request {
+    /// Until when the first change request has to be applied; after that the request expires.
+    pub fn expires_at(&self) -> Timestamp {
+        self.status.extended_until.unwrap_or_else(|| self.ask.expires_at())
+    }
 }

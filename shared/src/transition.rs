@@ -1,5 +1,7 @@
 //! The state machine: which event may follow which state, and what it makes of a request's status.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::event::{Actor, Event, Seen};
@@ -37,6 +39,8 @@ pub fn next_state(state: Option<State>, event: &Event) -> Result<State, Illegal>
         (PendingApproval | Approved, Event::Applied { .. }) => Ok(now),
         (PendingApproval, Event::Approved { .. }) => Ok(Approved),
         (Approved, Event::Unapproved { .. }) => Ok(PendingApproval),
+        (Approved, Event::Extended { .. }) => Ok(now),
+        (Requested | PendingApproval | Approved | Granted, Event::GlassBroken { .. }) => Ok(now),
         (Approved, Event::Granted { .. }) => Ok(Granted),
         (Granted, Event::Deploying { .. }) => Ok(Deploying),
         (Deploying, Event::DuplicateFound { .. }) => Ok(now),
@@ -65,6 +69,11 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
         principal: None,
         machine: None,
         settings: None,
+        not_before: None,
+        wait: None,
+        wait_until: None,
+        extended_until: None,
+        lifted: BTreeSet::new(),
         change_requests: Vec::new(),
         grant: None,
         deployment: None,
@@ -76,7 +85,10 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
     status.sequence += 1;
     status.updated_at = at;
     match event {
-        Event::Requested(_) => {}
+        Event::Requested(ask) => {
+            status.not_before = ask.not_before;
+            status.wait.clone_from(&ask.gate.wait);
+        }
         Event::Opened { principal, machine, settings, change_requests } => {
             status.principal = Some(principal.clone());
             status.machine.clone_from(machine);
@@ -100,9 +112,16 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
                 ask(&mut status, seen);
             });
         }
-        Event::Approved { change_requests } | Event::Unapproved { change_requests } => {
+        Event::Approved { change_requests } => {
             change_requests.iter().for_each(|seen| see(&mut status, seen));
+            status.wait_until = status.wait.as_ref().and_then(|wait| at.saturating_add(wait.duration()).ok());
         }
+        Event::Unapproved { change_requests } => {
+            change_requests.iter().for_each(|seen| see(&mut status, seen));
+            status.wait_until = None;
+        }
+        Event::Extended { expires_at, .. } => status.extended_until = Some(*expires_at),
+        Event::GlassBroken { lifted, .. } => status.lifted.extend(lifted),
         Event::ApprovalSeen { change_request } | Event::ApprovalWithdrawn { change_request } => {
             see(&mut status, change_request);
         }

@@ -24,7 +24,8 @@ pub struct Verdict {
 /// Enough means: its status is `ready` or `applied`, at least one ruleset asks for approval, and each of them has as many distinct people who
 /// count as it asks for now, or asked for when it was submitted, whichever is more, and at least one. The principal never counts, nor, unless
 /// the gate lets it, whoever asked. A kind of rule never seen before counts nobody; neither does a ruleset that was in force at the
-/// submission and is not any more.
+/// submission and is not any more. Where the gate asks for more people for this operation, so many different ones have to count in the change request of
+/// the gate's own environment.
 pub fn judge(ask: &Ask, known: &ChangeRequest, principal: &Login, now: &ChangeRequestNow) -> Verdict {
     let asked = |id: &str| known.asked.iter().find(|asked| asked.id == id).map_or(0, |asked| asked.required);
     let mut approvals: Vec<Approvals> =
@@ -41,11 +42,26 @@ pub fn judge(ask: &Ask, known: &ChangeRequest, principal: &Login, now: &ChangeRe
         ChangeRequestStatus::Applied => true,
         _ => false,
     };
-    let enough = satisfied && !approvals.is_empty() && approvals.iter().all(has_enough);
-    let blocker = (!enough).then(|| blocker(known, now, &approvals));
+    let few = too_few(ask, known, &approvals);
+    let enough = satisfied && !approvals.is_empty() && approvals.iter().all(has_enough) && few.is_none();
+    let blocker = (!enough).then(|| blocker(known, now, &approvals, few));
     let rulesets = now.rulesets.iter().map(|ruleset| ruleset.id.clone()).collect();
     let seen = Seen { id: now.id.clone(), status: now.status.clone(), revision: now.revision, approvals, rulesets };
     Verdict { enough, seen, blocker }
+}
+
+/// What is lacking of the people that the gate itself asks for.
+fn too_few(ask: &Ask, known: &ChangeRequest, approvals: &[Approvals]) -> Option<Blocker> {
+    let least = ask.gate.approvals.filter(|_| known.environment == ask.gate.environment)?;
+    let people = approvals.iter().flat_map(|approvals| &approvals.counted).collect::<BTreeSet<_>>().len();
+    (u32::try_from(people).is_ok_and(|people| people < least)).then(|| {
+        let place = known.environment.qualified();
+        let detail = format!(
+            "{place}: {people} of {least} people whose approval counts, whom this gate asks for to {}",
+            ask.operation
+        );
+        Blocker::new(BlockerKind::Approvals, detail)
+    })
 }
 
 fn has_enough(approvals: &Approvals) -> bool {
@@ -66,7 +82,7 @@ fn distinct(logins: &[Login]) -> Vec<Login> {
     logins.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
-fn blocker(known: &ChangeRequest, now: &ChangeRequestNow, approvals: &[Approvals]) -> Blocker {
+fn blocker(known: &ChangeRequest, now: &ChangeRequestNow, approvals: &[Approvals], few: Option<Blocker>) -> Blocker {
     let place = known.environment.qualified();
     if let ChangeRequestStatus::Unknown(word) = &now.status {
         let detail = format!(
@@ -74,7 +90,7 @@ fn blocker(known: &ChangeRequest, now: &ChangeRequestNow, approvals: &[Approvals
         );
         return Blocker::new(BlockerKind::Approvals, detail);
     }
-    lacking(&place, approvals).unwrap_or_else(|| {
+    lacking(&place, approvals).or(few).unwrap_or_else(|| {
         let detail = format!(
             "{place}: there are enough approvals that count, but Pulumi Cloud does not call the change request ready yet"
         );

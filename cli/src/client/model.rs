@@ -30,6 +30,10 @@ pub(crate) struct Request {
     #[serde(deserialize_with = "or_default")]
     pub(crate) grant_expiration: String,
     pub(crate) pending_timeout: Option<String>,
+    pub(crate) not_before: Option<String>,
+    pub(crate) not_after: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) lifted: Vec<String>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) change_requests: Vec<ChangeRequest>,
     #[serde(deserialize_with = "or_default")]
@@ -74,6 +78,8 @@ pub(crate) struct Gate {
     pub(crate) principal: String,
     #[serde(deserialize_with = "or_default")]
     pub(crate) self_approval: bool,
+    pub(crate) approvals: Option<usize>,
+    pub(crate) wait: Option<String>,
 }
 
 /// A change request at Pulumi Cloud.

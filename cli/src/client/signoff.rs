@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
+use signoff_core::conditions::Lift;
 use signoff_core::names::RequestId;
 
 use super::base::BaseUrl;
@@ -85,6 +86,26 @@ impl Signoff {
     pub(crate) async fn cancel(&self, id: RequestId, reason: &str) -> Result<Answer, Failure> {
         let url = self.http.base.join(&["v1", "requests", &id.to_string(), "cancel"]);
         self.http.call(Method::POST, url, HeaderMap::new(), Some(&json!({"reason": reason}))).await
+    }
+
+    /// Lifts something from a request.
+    ///
+    /// # Errors
+    /// As every call.
+    pub(crate) async fn break_glass(&self, id: RequestId, lift: &[Lift], reason: &str) -> Result<Value, Failure> {
+        let url = self.http.base.join(&["v1", "requests", &id.to_string(), "break-glass"]);
+        let body = json!({"lift": lift, "reason": reason});
+        self.http.call(Method::POST, url, HeaderMap::new(), Some(&body)).await?.json()
+    }
+
+    /// What a gate says of a deployment.
+    ///
+    /// # Errors
+    /// As every call.
+    pub(crate) async fn explain(&self, query: &[(&str, String)]) -> Result<Value, Failure> {
+        let mut url = self.http.base.join(&["v1", "gates", "explain"]);
+        url.query_pairs_mut().extend_pairs(query);
+        self.get(url).await?.json()
     }
 
     /// The gates.

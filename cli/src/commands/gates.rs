@@ -41,6 +41,9 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
         Table::new(&["STACKS", "ENVIRONMENT", "OPERATIONS", "PRINCIPAL", "PENDING", "ACCESS", "OPEN WITHIN", "NOTES"]);
     for gate in gates.into_iter().flatten() {
         let get = |camel: &str, kebab: &str| words(if gate[camel].is_null() { &gate[kebab] } else { &gate[camel] });
+        let people = if gate["approvalsFor"].is_null() { &gate["approvals-for"] } else { &gate["approvalsFor"] };
+        let people = people.as_object().into_iter().flatten().map(|(name, count)| (line(name), words(count))).collect();
+        let freezes = gate["freezes"].as_array();
         table.row(
             [
                 get("stacks", "stacks"),
@@ -50,7 +53,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
                 get("pendingTimeout", "pending-timeout"),
                 get("accessDuration", "access-duration"),
                 get("grantExpiration", "grant-expiration"),
-                notes(&get),
+                notes(&get, people, freezes.map_or(0, Vec::len)),
             ]
             .map(Into::into),
         );
@@ -60,7 +63,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
 }
 
 /// What is unusual about a gate.
-fn notes(get: &impl Fn(&str, &str) -> String) -> String {
+fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize) -> String {
     let mut words = Vec::new();
     if get("runsAs", "runs-as") == "stack" {
         words.push("runs as the stack's own identity".to_owned());
@@ -70,6 +73,24 @@ fn notes(get: &impl Fn(&str, &str) -> String) -> String {
     }
     if get("commit", "commit") == "required" {
         words.push("has to pin the commit".to_owned());
+    }
+    let windows = get("windows", "windows");
+    if !windows.is_empty() {
+        words.push(format!("applied within {windows} ({})", get("timeZone", "time-zone")));
+    }
+    let wait = get("wait", "wait");
+    if !wait.is_empty() {
+        words.push(format!("applied {wait} after the approval"));
+    }
+    for (operation, people) in people {
+        words.push(format!("{operation} takes {people} people"));
+    }
+    if freezes > 0 {
+        words.push(format!("{freezes} freeze{}", if freezes == 1 { "" } else { "s" }));
+    }
+    let break_glass = get("breakGlass", "break-glass");
+    if !break_glass.is_empty() {
+        words.push(format!("{break_glass} may break the glass"));
     }
     let requesters = get("requesters", "requesters");
     if !requesters.is_empty() {

@@ -5,9 +5,11 @@ pub(crate) mod audit;
 pub(crate) mod audit_checkpoints;
 pub(crate) mod audit_export;
 pub(crate) mod audit_verify;
+pub(crate) mod break_glass;
 pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod gates;
 pub(crate) mod git;
 pub(crate) mod list;
@@ -33,7 +35,9 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(app, args).await,
         Command::Cancel(args) => cancel::run(app, args).await,
         Command::Approve(args) => approve::run(app, args).await,
+        Command::BreakGlass(args) => break_glass::run(app, args).await,
         Command::Gates(args) => gates::run(app, args).await,
+        Command::Explain(args) => explain::run(app, args).await,
         Command::Audit(args) => audit::run(app, args).await,
         Command::Config(args) => config::run(app, &args),
         Command::Local(args) => crate::local::run(args).await,

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use signoff_core::names::{BadName, Commit, Login, Operation, Reason, StackName};
 use signoff_core::period::Period;
@@ -18,6 +19,7 @@ use crate::render;
 Examples:
   signoff request acme/web/prod update --reason 'Ship 2.4'
   signoff request acme/web/prod update --reason 'Ship 2.4' --commit HEAD --wait
+  signoff request acme/web/prod update --reason 'Ship 2.4' --not-before 2026-12-01T18:00:00Z
   signoff request acme/web/prod destroy --reason 'Moved to eu-west-1' --pending-timeout 4h
   signoff request acme/web/prod update --reason \"Build $BUILD\" --on-behalf-of alice --idempotency-key \"build-$BUILD\" --wait --json
 
@@ -42,6 +44,12 @@ pub(crate) struct Args {
     /// How long to wait for approval; at most the gate's
     #[arg(long, value_name = "DURATION")]
     pending_timeout: Option<Period>,
+    /// Do not apply it before this time, such as 2026-12-01T18:00:00Z; approvals are asked for at once
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<Timestamp>,
+    /// Do not apply it after this time: it expires
+    #[arg(long, value_name = "TIME")]
+    not_after: Option<Timestamp>,
     /// For whom a machine asks (their approval does not count either)
     #[arg(long, value_name = "LOGIN")]
     on_behalf_of: Option<Login>,
@@ -123,6 +131,8 @@ fn body(app: &App, args: &Args) -> Result<Value, Failure> {
     add("accessDuration", args.access_duration.as_ref().map(Period::to_string));
     add("grantExpiration", args.grant_expiration.as_ref().map(Period::to_string));
     add("pendingTimeout", args.pending_timeout.as_ref().map(Period::to_string));
+    add("notBefore", args.not_before.as_ref().map(Timestamp::to_string));
+    add("notAfter", args.not_after.as_ref().map(Timestamp::to_string));
     add("onBehalfOf", args.on_behalf_of.as_ref().map(Login::to_string));
     Ok(body)
 }

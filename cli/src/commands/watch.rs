@@ -149,7 +149,7 @@ impl Progress {
             if !std::mem::replace(&mut self.is_invited, true) {
                 lines.extend(how_to_approve(request).map(|command| format!("{indent}approve: {command}")));
             }
-            for change_request in request.change_requests.iter().filter(|known| is_unapproved(known)) {
+            for change_request in request.change_requests.iter().filter(|known| is_unapproved(request, known)) {
                 if !self.invited.contains(&change_request.id) {
                     self.invited.push(change_request.id.clone());
                     lines.push(format!("{indent}{} asks for approval", line(&change_request.environment)));

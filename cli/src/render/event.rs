@@ -47,7 +47,14 @@ fn detail(event: &Value, environments: &Environments<'_>) -> String {
     }
     if let Some(reason) = evidence["reason"].as_str() {
         let what = [&evidence["operation"], &evidence["stack"]].map(|part| part.as_str().unwrap_or_default()).join(" ");
-        parts.push(format!("{what}: {reason}"));
+        parts.push(if what == " " { reason.to_owned() } else { format!("{what}: {reason}") });
+    }
+    let lifted: Vec<_> = evidence["lifted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !lifted.is_empty() {
+        parts.push(format!("lifted {}", lifted.join(", ")));
+    }
+    if let (Some(until), Some(why)) = (evidence["expiresAt"].as_str(), evidence["why"].as_str()) {
+        parts.push(format!("its time is pushed on to {}: {why}", time::whole_seconds(until)));
     }
     parts.extend(change_requests(event).filter_map(|seen| change_request(seen, environments)));
     if let Some(url) = evidence["deployment"]["url"].as_str() {

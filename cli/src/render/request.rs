@@ -1,5 +1,6 @@
 //! A request, as people read it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -66,6 +67,9 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
     field("gate", &gate(request));
     field("durations", &durations(request));
     field("asked", &time::with_distance(&request.created_at, now));
+    field("not before", &request.not_before.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
+    field("not after", &request.not_after.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
+    field("lifted", &line(&request.lifted.join(", ")));
     if Exit::of(request).is_none() {
         field("expires", &request.expires_at.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
     }
@@ -110,7 +114,15 @@ fn requester(request: &Request) -> String {
 
 fn gate(request: &Request) -> String {
     let own = if request.gate.self_approval { ", the requester's own approval counts" } else { "" };
-    format!("{}, principal {}{own}", line(&request.gate.environment), line(&request.gate.principal))
+    let people = request.gate.approvals.map(|people| format!(", {people} different people have to approve"));
+    let wait = request.gate.wait.as_deref().map(|wait| format!(", applied {} after that", line(wait)));
+    format!(
+        "{}, principal {}{own}{}{}",
+        line(&request.gate.environment),
+        line(&request.gate.principal),
+        people.unwrap_or_default(),
+        wait.unwrap_or_default()
+    )
 }
 
 fn durations(request: &Request) -> String {
@@ -129,7 +141,7 @@ fn change_request_block(request: &Request, change_request: &ChangeRequest, paint
     for approvals in &change_request.approvals {
         let _ = writeln!(text, "    {}", ruleset(approvals));
     }
-    if asks_for_approval(request) && is_unapproved(change_request) {
+    if asks_for_approval(request) && is_unapproved(request, change_request) {
         for hint in how_to_review(request, change_request) {
             let _ = writeln!(text, "    {hint}");
         }
@@ -157,11 +169,16 @@ pub(crate) fn asks_for_approval(request: &Request) -> bool {
 }
 
 /// Whether a change request can be approved, and lacks approvals that count.
-pub(crate) fn is_unapproved(change_request: &ChangeRequest) -> bool {
+pub(crate) fn is_unapproved(request: &Request, change_request: &ChangeRequest) -> bool {
     let lacks =
         |approvals: &Approvals| i64::try_from(approvals.counted.len()).is_ok_and(|has| has < approvals.required.max(1));
     let known = &change_request.approvals;
-    matches!(change_request.status.as_str(), "pending" | "ready") && (known.is_empty() || known.iter().any(lacks))
+    let people: BTreeSet<_> = known.iter().flat_map(|approvals| &approvals.counted).collect();
+    // What the gate itself asks for is about the change request of its own environment.
+    let is_own = request.gate.environment.ends_with(&format!("/{}", change_request.environment));
+    let too_few = is_own && request.gate.approvals.is_some_and(|least| people.len() < least);
+    matches!(change_request.status.as_str(), "pending" | "ready")
+        && (known.is_empty() || known.iter().any(lacks) || too_few)
 }
 
 /// The command that approves a request.

@@ -1,7 +1,9 @@
 //! Bodies, checked field by field so that everything that is wrong is said at once.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use signoff_core::gate::{CommitRule, Gate};
 use signoff_core::names::{BadName, Commit, Login, Operation, Reason, StackName};
@@ -52,6 +54,27 @@ impl Fields {
         }
     }
 
+    /// Takes a list of texts, at least one.
+    pub(super) fn each<T: FromStr<Err = BadName> + Ord>(&mut self, name: &str) -> Option<BTreeSet<T>> {
+        let given = self.left.remove(name);
+        let Some(Value::Array(texts)) = given.filter(|given| given.as_array().is_some_and(|texts| !texts.is_empty()))
+        else {
+            self.refuse(name, "it is a list of strings, of one at least");
+            return None;
+        };
+        let mut all = BTreeSet::new();
+        for text in texts {
+            match text.as_str().unwrap_or_default().parse() {
+                Ok(one) => _ = all.insert(one),
+                Err(BadName(why)) => {
+                    self.refuse(name, &why);
+                    return None;
+                }
+            }
+        }
+        Some(all)
+    }
+
     /// Notes what is wrong with a field.
     pub(super) fn refuse(&mut self, name: &str, why: &str) {
         self.errors.push(error(name, why));
@@ -90,6 +113,8 @@ pub(super) struct Draft {
     grant_expiration: Option<Period>,
     pending_timeout: Option<Period>,
     on_behalf_of: Option<Login>,
+    not_before: Option<Moment>,
+    not_after: Option<Moment>,
     fields: Fields,
 }
 
@@ -112,6 +137,24 @@ pub(super) struct Wanted {
     pub(super) pending_timeout: Period,
     /// For whom a machine asks.
     pub(super) on_behalf_of: Option<Login>,
+    /// Before which moment it is not applied.
+    pub(super) not_before: Option<Timestamp>,
+    /// After which moment it is not applied any more.
+    pub(super) not_after: Option<Timestamp>,
+}
+
+/// A moment as RFC 3339 writes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl FromStr for Moment {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let bad = || BadName("it is a time such as 2026-12-01T18:00:00Z".to_owned());
+        let moment = text.parse::<Timestamp>().map_err(|_| bad())?;
+        // As precise as everything else that is kept.
+        Timestamp::from_millisecond(moment.as_millisecond()).map(Self).map_err(|_| bad())
+    }
 }
 
 impl Draft {
@@ -127,12 +170,14 @@ impl Draft {
             grant_expiration: fields.optional("grantExpiration"),
             pending_timeout: fields.optional("pendingTimeout"),
             on_behalf_of: fields.optional("onBehalfOf"),
+            not_before: fields.optional("notBefore"),
+            not_after: fields.optional("notAfter"),
             fields,
         })
     }
 
-    /// Everything that is wrong with it, where there is a gate that says so and where there is none; else what is wanted.
-    pub(super) fn check(mut self, gate: Option<&Gate>, is_machine: bool) -> Result<Wanted, Problem> {
+    /// Everything that is wrong with it at this moment, where there is a gate that says so and where there is none; else what is wanted.
+    pub(super) fn check(mut self, gate: Option<&Gate>, is_machine: bool, now: Timestamp) -> Result<Wanted, Problem> {
         if self.on_behalf_of.is_some() && !is_machine {
             self.fields.refuse("onBehalfOf", "only a machine token asks on somebody's behalf; leave it out");
         }
@@ -165,6 +210,25 @@ impl Draft {
         let access_duration = within("accessDuration", self.access_duration, &gate.access_duration);
         let grant_expiration = within("grantExpiration", self.grant_expiration, &gate.grant_expiration);
         let pending_timeout = within("pendingTimeout", self.pending_timeout, &gate.pending_timeout);
+        let (not_before, not_after) = (self.not_before.map(|at| at.0), self.not_after.map(|at| at.0));
+        if not_after.is_some_and(|last| last <= now) {
+            fields.refuse("notAfter", "that is over; give a time to come");
+        }
+        if let (Some(first), Some(last)) = (not_before, not_after)
+            && last <= first
+        {
+            fields.refuse("notAfter", "it has to be later than notBefore");
+        }
+        if not_before
+            .is_some_and(|first| first >= now.saturating_add(pending_timeout.duration()).unwrap_or(Timestamp::MAX))
+        {
+            fields.refuse(
+                "notBefore",
+                &format!(
+                    "the request would expire before, {pending_timeout} from now; give an earlier time, or ask later"
+                ),
+            );
+        }
         self.fields.finish()?;
         let (Some(stack), Some(operation), Some(reason)) = (self.stack, self.operation, self.reason) else {
             return Err(incomplete());
@@ -178,6 +242,8 @@ impl Draft {
             grant_expiration,
             pending_timeout,
             on_behalf_of: self.on_behalf_of,
+            not_before,
+            not_after,
         })
     }
 }

@@ -56,7 +56,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         }
         let gates = self.api.ledger.gates().await?;
         let gate = draft.stack.as_ref().and_then(|stack| gates.gate_of(stack));
-        let wanted = draft.check(gate, caller.identity.machine.is_some())?;
+        let wanted = draft.check(gate, caller.identity.machine.is_some(), self.api.host.now())?;
         let gate = gate.ok_or_else(|| Problem::forbidden("No gate covers this stack."))?;
         self.may_ask(&caller, gate, &wanted).await?;
         self.record(&caller, gate, &wanted, key.as_ref()).await
@@ -174,10 +174,14 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 principal: gate.principal.clone(),
                 self_approval: gate.self_approval,
                 commit_required: gate.commit == CommitRule::Required,
+                approvals: gate.approvals_for.get(&wanted.operation).copied(),
+                wait: gate.wait.clone(),
             },
             access_duration: wanted.access_duration.clone(),
             grant_expiration: wanted.grant_expiration.clone(),
             pending_timeout: wanted.pending_timeout.clone(),
+            not_before: wanted.not_before,
+            not_after: wanted.not_after,
             position: line.next,
             created_at: now,
         };

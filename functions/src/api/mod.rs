@@ -2,11 +2,13 @@
 
 mod audit;
 mod body;
+mod break_glass;
 mod callers;
 mod cancel;
 mod create;
 mod cursor;
 mod edge;
+mod explain;
 mod listing;
 mod problem;
 mod query;
@@ -27,8 +29,8 @@ use signoff_core::ledger::Ledger;
 pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
 pub use view::{
-    AuditView, ChangeRequestView, DeploymentView, EventsView, GateTermsView, GateView, GatesView, RequestView,
-    RequesterView, RequestsView,
+    AuditView, ChangeRequestView, DeploymentView, EventsView, Explanation, GateTermsView, GateView, GatesView,
+    RequestView, RequesterView, RequestsView,
 };
 
 pub(crate) use edge::{Edge, edge};
@@ -109,12 +111,28 @@ where
             ),
         )
         .route(
+            "/v1/requests/{id}/break-glass",
+            post(
+                async |State(on): On<L, C, H>,
+                       headers: HeaderMap,
+                       id: edge::Id,
+                       query: query::Raw,
+                       body: edge::Body| { on.break_glass(&headers, id, query, body).await },
+            ),
+        )
+        .route(
             "/v1/audit",
             get(async |State(on): On<L, C, H>, headers: HeaderMap, query: query::Raw| on.audit(&headers, query).await),
         )
         .route(
             "/v1/gates",
             get(async |State(on): On<L, C, H>, headers: HeaderMap, query: query::Raw| on.gates(&headers, query).await),
+        )
+        .route(
+            "/v1/gates/explain",
+            get(async |State(on): On<L, C, H>, headers: HeaderMap, query: query::Raw| {
+                on.explain(&headers, query).await
+            }),
         )
         .route("/healthz", get(async |State(on): On<L, C, H>| on.health()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -1,9 +1,12 @@
 //! What the API shows: the JSON of requests, trails and gates. Programs that call the API read it into the same types.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use signoff_core::blocker::{Blocker, BlockerKind};
 use signoff_core::chain::Sealed;
+use signoff_core::conditions::{Freeze, Lift, Window, Zone};
 use signoff_core::gate::{Asker, CommitRule, Gate, Gates, RunsAs, StackPattern};
 use signoff_core::ledger::{Loaded, Note};
 use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
@@ -42,6 +45,15 @@ pub struct RequestView {
     pub grant_expiration: Period,
     /// How long it may wait for its apply.
     pub pending_timeout: Period,
+    /// Before which moment it is not applied, if it was asked so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// After which moment it is not applied any more, if it was asked so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    /// What was lifted from it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lifted: BTreeSet<Lift>,
     /// Its change requests.
     pub change_requests: Vec<ChangeRequestView>,
     /// What it waits for.
@@ -93,6 +105,12 @@ pub struct GateTermsView {
     pub principal: PrincipalName,
     /// Whether the requester's own approval counts.
     pub self_approval: bool,
+    /// How many different people have to approve, whatever the rulesets ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<u32>,
+    /// How long after the last approval that was needed it is applied at the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Period>,
 }
 
 /// A change request at Pulumi Cloud.
@@ -178,6 +196,51 @@ pub struct GateView {
     pub commit: CommitRule,
     /// Who may ask; null: everyone who may do it at Pulumi Cloud.
     pub requesters: Option<Vec<Asker>>,
+    /// Whose clocks windows and freezes go by.
+    #[serde(default)]
+    pub time_zone: Zone,
+    /// When approved requests are applied; none: at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+    /// When nothing is applied; those of all gates come last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// How long after the last approval that was needed a request is applied at the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Period>,
+    /// By how much a request's time may be pushed on while only a window or a freeze holds it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_extension: Option<Period>,
+    /// How many different people have to approve an operation, whatever the rulesets ask for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub approvals_for: BTreeMap<Operation, u32>,
+    /// Who may lift a window, a freeze, the wait or the line from one request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub break_glass: Vec<Login>,
+}
+
+/// What a gate says of a deployment that somebody might ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The stack.
+    pub stack: StackName,
+    /// What would be done with it.
+    pub operation: Operation,
+    /// The moment that is meant.
+    pub at: Timestamp,
+    /// Which of the gates covers the stack, counted from 1; null: none.
+    pub number: Option<u64>,
+    /// That gate.
+    pub gate: Option<GateView>,
+    /// Whether it may be asked for, by whom that was asked about; null: that is only known to Pulumi Cloud, or when they ask.
+    pub may_ask: Option<bool>,
+    /// The rules, each a sentence: who may ask, who has to approve, and when it is applied.
+    pub rules: Vec<String>,
+    /// What would hold it up at that moment, if it were approved then.
+    pub blockers: Vec<Blocker>,
+    /// When the windows and freezes let it through.
+    pub opens: Option<Timestamp>,
 }
 
 impl RequestView {
@@ -201,10 +264,15 @@ impl RequestView {
                 environment: ask.gate.environment.clone(),
                 principal: ask.gate.principal.clone(),
                 self_approval: ask.gate.self_approval,
+                approvals: ask.gate.approvals,
+                wait: ask.gate.wait.clone(),
             },
             access_duration: ask.access_duration.clone(),
             grant_expiration: ask.grant_expiration.clone(),
             pending_timeout: ask.pending_timeout.clone(),
+            not_before: ask.not_before,
+            not_after: ask.not_after,
+            lifted: status.lifted.clone(),
             change_requests: status.change_requests.iter().map(|known| change_request(known, console)).collect(),
             blockers: blockers(status, &loaded.work.note),
             grant: status.grant.clone(),
@@ -216,7 +284,7 @@ impl RequestView {
             }),
             created_at: ask.created_at,
             updated_at: status.updated_at,
-            expires_at: ask.expires_at(),
+            expires_at: loaded.request.expires_at(),
             outcome: status.outcome.clone(),
             audit: AuditView { sequence: status.sequence, head: loaded.request.head.clone() },
         }
@@ -226,7 +294,15 @@ impl RequestView {
 impl GatesView {
     /// Shows the gates that `is_shown` picks.
     pub fn of(gates: &Gates, is_shown: impl Fn(&Gate) -> bool) -> Self {
-        let view = |gate: &Gate| GateView {
+        let view = |gate: &Gate| GateView::of(gates, gate);
+        Self { hold: gates.hold, gates: gates.gates.iter().filter(|gate| is_shown(gate)).map(view).collect() }
+    }
+}
+
+impl GateView {
+    /// Shows one of the gates.
+    pub fn of(gates: &Gates, gate: &Gate) -> Self {
+        Self {
             stacks: gate.stacks.clone(),
             environment: gate.environment.clone(),
             operations: gate.operations.iter().copied().collect(),
@@ -238,8 +314,14 @@ impl GatesView {
             self_approval: gate.self_approval,
             commit: gate.commit,
             requesters: gate.requesters.clone(),
-        };
-        Self { hold: gates.hold, gates: gates.gates.iter().filter(|gate| is_shown(gate)).map(view).collect() }
+            time_zone: gate.time_zone.clone(),
+            windows: gate.windows.clone(),
+            freezes: gate.freezes.iter().chain(&gates.freezes).cloned().collect(),
+            wait: gate.wait.clone(),
+            pending_extension: Some(gate.pending_extension.clone()),
+            approvals_for: gate.approvals_for.clone(),
+            break_glass: gate.break_glass.clone(),
+        }
     }
 }
 

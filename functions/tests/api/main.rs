@@ -5,5 +5,6 @@ mod asking;
 mod audit;
 mod callers;
 mod cancelling;
+mod conditions;
 mod reading;
 mod setup;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Known, Next, Record, Rest, ask, checks, fail, stop};
+use super::{Known, Next, Record, Rest, ask, checks, fail, moment, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::ChangeRequestNow;
+use crate::conditions::Lift;
 use crate::event::{Actor, Event, Seen};
 use crate::facts::{Act, Look};
+use crate::gate::Gate;
 use crate::ledger::LineChange;
 use crate::names::Login;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Grant, Outcome, State};
@@ -32,15 +34,16 @@ impl One<'_> {
 
 /// Awaits the approvals, and applies when their moment has come.
 pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
-    if let Err(outcome) = checks::gate(known) {
-        return fail(known, outcome);
-    }
+    let gate = match checks::gate(known) {
+        Ok(gate) => gate,
+        Err(outcome) => return fail(known, outcome),
+    };
     let all = match look_at_all(known) {
         Ok(all) => all,
         Err(next) => return next,
     };
     if let Some(next) = applied_elsewhere(known, &all)
-        .or_else(|| late(known, &all))
+        .or_else(|| late(known, gate, &all))
         .or_else(|| ungated(known, &all))
         .or_else(|| approvals_changed(known, &all))
     {
@@ -54,10 +57,10 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
             actor: Actor::SIGNOFF,
             line: LineChange::ReleaseTurn,
         }),
-        (_, true) => apply(known, &all),
+        (_, true) => apply(known, gate, &all),
         (_, false) => {
             let waiting = all.iter().filter_map(|one| one.verdict.blocker.clone()).collect();
-            Next::Rest(Rest { waiting, until: None })
+            Next::Rest(Rest { waiting, ..Rest::default() })
         }
     }
 }
@@ -164,7 +167,7 @@ fn altered(known: &Known<'_>, one: &One<'_>) -> Option<Next> {
 }
 
 /// Too late: not approved in time, or the first grant runs out before the rest is applied.
-fn late(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
+fn late(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Option<Next> {
     let (ask, status) = (&known.request.ask, &known.request.status);
     let outcome = match status.first_applied_at() {
         Some(first) => {
@@ -203,24 +206,36 @@ fn late(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
             };
             Outcome::new(code, message)
         }
-        None if known.now < ask.expires_at() => return None,
+        None if known.now < known.request.expires_at() => return None,
         None if status.state == State::Approved => {
+            if all.iter().all(|one| one.verdict.enough)
+                && let Some(next) = moment::pushed_on(known, gate)
+            {
+                return Some(next);
+            }
             let message = format!(
-                "It was approved, but its moment did not come within {}{}. Ask again.",
-                ask.pending_timeout,
+                "It was approved, but its moment did not come {}{}. Ask again.",
+                time(known),
                 super::waited_for(known)
             );
             Outcome::new("not-deployed-in-time", message)
         }
         None => Outcome::new(
             "not-approved-in-time",
-            format!(
-                "There were not enough approvals that count within {}. Ask again, and tell the reviewers.",
-                ask.pending_timeout
-            ),
+            format!("There were not enough approvals that count {}. Ask again, and tell the reviewers.", time(known)),
         ),
     };
     Some(stop(known, State::Expired, outcome, Actor::SIGNOFF))
+}
+
+/// The time that a request had, as part of a sentence.
+fn time(known: &Known<'_>) -> String {
+    let ask = &known.request.ask;
+    match (ask.not_after, known.request.status.extended_until) {
+        (Some(last), _) if last <= known.now => format!("before {last}, which is the latest that was asked for"),
+        (_, Some(until)) => format!("until {until}"),
+        _ => format!("within {}", ask.pending_timeout),
+    }
 }
 
 /// No ruleset asks for an approval of the gate's own change request any more: then the environment itself is looked at, and if none is in force
@@ -277,18 +292,18 @@ fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
 }
 
 /// Approved: applies when nothing is in the way.
-fn apply(known: &Known<'_>, all: &[One<'_>]) -> Next {
-    let gate = match checks::gate(known) {
-        Ok(gate) => gate,
-        Err(outcome) => return fail(known, outcome),
-    };
+fn apply(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Next {
     if known.facts.gates.hold {
         return Next::wait(Blocker::new(
             BlockerKind::Hold,
             "the operator holds all gates: nothing is applied or deployed until hold is switched off",
         ));
     }
-    if let Some(next) = earlier(known).or_else(|| busy(known)).or_else(|| checks::unmet(known, gate)) {
+    if let Some(next) = moment::not_yet(known, gate)
+        .or_else(|| earlier(known))
+        .or_else(|| busy(known))
+        .or_else(|| checks::unmet(known, gate))
+    {
         return next;
     }
     match known.facts.turn {
@@ -339,13 +354,14 @@ fn earlier(known: &Known<'_>) -> Option<Next> {
         return None;
     }
     let ask = &known.request.ask;
-    let first = line.iter().find(|(other, state)| match state {
-        State::Approved => other.position < ask.position,
+    let lifted = known.request.status.lifted.contains(&Lift::Line);
+    let first = line.iter().find(|other| match other.state {
+        // One that waits for a time of its own holds nobody up.
+        State::Approved => other.place.position < ask.position && !other.held && !lifted,
         State::Granted | State::Deploying => true,
         _ => false,
     })?;
-    let (other, state) = first;
-    let detail = format!("{} goes first on {}: it is {state}", other.id, ask.stack);
+    let detail = format!("{} goes first on {}: it is {}", first.place.id, ask.stack, first.state);
     Some(Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail)))
 }
 

@@ -18,7 +18,7 @@ pub(super) fn take_up(known: &Known<'_>) -> Next {
         Ok(gate) => gate,
         Err(outcome) => return fail(known, outcome),
     };
-    if known.now >= known.request.ask.expires_at() {
+    if known.now >= known.request.expires_at() {
         return stop(known, State::Expired, not_asked_in_time(known), Actor::SIGNOFF);
     }
     if let Some(next) = closing::leftovers_of_creation(known) {

@@ -58,7 +58,7 @@ pub(super) fn close(known: &Known<'_>) -> Next {
             let detail = format!("{}: change request {} can't be closed yet ({why}); close it at Pulumi Cloud, or let the principal do it", one.environment.qualified(), one.id);
             Blocker::new(BlockerKind::Closing, detail)
         });
-        return Next::Rest(Rest { waiting: waiting.collect(), until: None });
+        return Next::Rest(Rest { waiting: waiting.collect(), ..Rest::default() });
     }
     let stuck: Vec<_> = stuck.into_iter().map(|(one, _)| one).collect();
     if let Some(look) = unsearched(known).filter(|_| !give_up) {
@@ -108,6 +108,7 @@ pub(super) fn leftovers_of_creation(known: &Known<'_>) -> Option<Next> {
         return Some(Next::Rest(Rest {
             waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
             until: Some(opening.settles_at),
+            ..Rest::default()
         }));
     }
     if let (Some(before), Some(now)) = (&known.work.note.opening_as, &known.facts.identity)

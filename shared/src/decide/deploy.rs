@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Known, Next, Rest, checks, fail, stop};
+use super::{Known, Next, Rest, checks, fail, moment, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::{DeploymentNow, DeploymentStatus};
 use crate::event::{Actor, Event};
@@ -28,7 +28,7 @@ pub(super) fn create(known: &Known<'_>) -> Next {
             intent.settles_at
         );
         let waiting = vec![Blocker::new(BlockerKind::PulumiCloud, detail)];
-        return Next::Rest(Rest { waiting, until: Some(intent.settles_at) });
+        return Next::Rest(Rest { waiting, until: Some(intent.settles_at), ..Rest::default() });
     }
     // It may have been created, even without an intent: the ledger may have been restored from a backup. Until the stack's deployments were
     // searched, nothing else is decided.
@@ -64,7 +64,9 @@ pub(super) fn create(known: &Known<'_>) -> Next {
             "the operator holds all gates: nothing is applied or deployed until hold is switched off",
         ));
     }
-    if let Some(next) = checks::unmet(known, gate).or_else(|| unapplied(known)) {
+    if let Some(next) =
+        moment::closed_again(known, gate).or_else(|| checks::unmet(known, gate)).or_else(|| unapplied(known))
+    {
         return next;
     }
     if known.facts.has_tried(&Act::Deploy) { super::conflict(known, &Act::Deploy) } else { Next::Act(Act::Deploy) }

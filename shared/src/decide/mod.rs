@@ -1,14 +1,15 @@
 //! The rules of the gate: given what is known and what was seen, what comes next? One pure function. It asks for a look at whatever it needs
 //! to know, and is asked again when that was seen; so what it decides always rests on what this very look saw.
 //!
-//! `ask` takes a request to `pending_approval`, `approval` to `granted`, `deploy` to its end, `closing` ends it otherwise, and
-//! `checks` are what has to hold each time.
+//! `ask` takes a request to `pending_approval`, `approval` to `granted`, `deploy` to its end, `closing` ends it otherwise,
+//! `checks` are what has to hold each time, and `moment` is when it may be applied.
 
 mod approval;
 mod ask;
 mod checks;
 mod closing;
 mod deploy;
+mod moment;
 
 use jiff::Timestamp;
 
@@ -66,8 +67,10 @@ pub struct Record {
 pub struct Rest {
     /// What the request waits for.
     pub waiting: Vec<Blocker>,
-    /// When it is looked at again, if that is sooner than it would be by itself.
+    /// When it is looked at again instead of when it would be by itself.
     pub until: Option<Timestamp>,
+    /// When its moment comes: it is looked at by then.
+    pub moment: Option<Timestamp>,
 }
 
 impl Next {
@@ -80,11 +83,11 @@ impl Next {
     }
 
     fn wait(blocker: Blocker) -> Self {
-        Self::Rest(Rest { waiting: vec![blocker], until: None })
+        Self::Rest(Rest { waiting: vec![blocker], ..Rest::default() })
     }
 
     fn until(until: Timestamp) -> Self {
-        Self::Rest(Rest { waiting: Vec::new(), until: Some(until) })
+        Self::Rest(Rest { until: Some(until), ..Rest::default() })
     }
 }
 

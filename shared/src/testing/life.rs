@@ -5,6 +5,7 @@ use ulid::Ulid;
 
 use super::ask;
 use crate::chain::{self, Sealed};
+use crate::conditions::Lift;
 use crate::event::{Actor, Entry, Event, Opened, RestsOn, Seen};
 use crate::request::{Approvals, Ask, ChangeRequestStatus, Deployment, Grant, Outcome, Request, State};
 
@@ -124,6 +125,8 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::ApprovalWithdrawn { change_request: seen("cr-1", "pending", &[]) },
         Event::Approved { change_requests: some() },
         Event::Unapproved { change_requests: some() },
+        Event::Extended { expires_at: at, why: "nothing is applied until then".to_owned() },
+        Event::GlassBroken { lifted: Lift::ALL.into(), reason: "It is on fire".parse().unwrap() },
         Event::Applied { change_request: seen("cr-1", "applied", &["bob"]), applied_at: at },
         Event::Granted { change_requests: some(), grant: Grant { applied_at: at, expires_at: at } },
         Event::Deploying { deployment: deployment(7), status: None },

@@ -27,8 +27,11 @@ pub(crate) const SWEEP: SignedDuration = SignedDuration::from_secs(60);
 
 /// A gate for the example's stack.
 pub(crate) fn gates() -> Gates {
-    Gates::from_toml("[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"acme/credentials/prod\"\n").unwrap()
+    Gates::from_toml(GATES).unwrap()
 }
+
+/// They, as they are written.
+pub(crate) const GATES: &str = "[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"acme/credentials/prod\"\n";
 
 /// Everything in memory.
 pub(crate) struct World {

@@ -4,14 +4,14 @@ use pulumi_sim::{ChangeRequest, Cloud, Eligible, EnvironmentPermission, Revision
 use serde_json::json;
 use signoff_core::names::RequestId;
 
-use crate::setup::{PRINCIPAL, REVIEWERS, RULESETS, STACKS, WEBHOOK_SECRET, gates, token};
+use crate::setup::{PRINCIPAL, REVIEWERS, RULESETS, STACKS, WEBHOOK_SECRET, freeze, gates, token};
 use crate::world::World;
 
 /// How many kinds, from the first, are in every seed.
 pub const ALWAYS: usize = 1;
 
 /// What people do, and how often as against each other.
-pub const KINDS: [(&str, u32); 47] = [
+pub const KINDS: [(&str, u32); 49] = [
     ("approve", 30),
     ("a requester approves", 8),
     ("the principal approves", 3),
@@ -59,6 +59,8 @@ pub const KINDS: [(&str, u32); 47] = [
     ("known statuses again", 2),
     ("the principal loses a right", 1),
     ("old items expire", 1),
+    ("the gates freeze", 2),
+    ("break the glass", 4),
 ];
 
 /// What somebody wants that takes a task of its own.
@@ -66,6 +68,8 @@ pub const KINDS: [(&str, u32); 47] = [
 pub enum Wish {
     /// To take a request back.
     Cancel(usize, RequestId, &'static str),
+    /// To lift something from a request.
+    BreakGlass(usize, RequestId, &'static str, &'static str),
     /// That this is delivered to the webhook door of an installation: id, kind, body, signature.
     Deliver(usize, [String; 3], Vec<u8>),
 }
@@ -102,6 +106,7 @@ pub fn act(world: &mut World, kind: usize) -> Vec<Wish> {
         | "add a revision"
         | "a status that nobody knows" => on_a_change_request(world, name),
         "take a request back" => return take_back(world),
+        "break the glass" => return break_glass(world),
         "replay webhooks" | "a webhook that lies" => return webhooks(world, name),
         "old items expire" => {
             let now = world.now;
@@ -149,14 +154,28 @@ fn on_a_change_request(world: &mut World, name: &str) {
     });
 }
 
-fn take_back(world: &mut World) -> Vec<Wish> {
+/// One of the requests that are not over, and where it is.
+fn request(world: &mut World) -> Option<(usize, RequestId)> {
     let mut all = Vec::new();
     for (place, table) in world.tables.iter().enumerate() {
         let open = table.requests.iter().filter(|(_, row)| !row.request.status.state.is_terminal());
         all.extend(open.map(|(id, _)| (place, *id)));
     }
+    world.chance.of(&all).copied()
+}
+
+fn take_back(world: &mut World) -> Vec<Wish> {
+    let one = request(world);
     let who = if world.chance.happens(0.5) { "dave" } else { "alice" };
-    world.chance.of(&all).map(|(place, id)| Wish::Cancel(*place, *id, who)).into_iter().collect()
+    one.map(|(place, id)| Wish::Cancel(place, id, who)).into_iter().collect()
+}
+
+/// Some who may, and one who may not.
+fn break_glass(world: &mut World) -> Vec<Wish> {
+    let one = request(world);
+    let who = ["dave", "bob", "alice"][world.chance.weighted(&[2, 2, 1])];
+    let what = ["window", "freeze", "wait", "line"][world.chance.weighted(&[3, 2, 2, 3])];
+    one.map(|(place, id)| Wish::BreakGlass(place, id, who, what)).into_iter().collect()
 }
 
 fn webhooks(world: &mut World, name: &str) -> Vec<Wish> {
@@ -195,6 +214,7 @@ fn on_the_gates(world: &mut World, name: &str) {
         "the gate goes" => "none",
         "the gate's operations change" => "operations = [\"preview\"]",
         "the gate says runs-as stack" => "runs-as = \"stack\"",
+        "the gates freeze" => &freeze(world.now, world.chance.within(1, 12)),
         _ => "",
     };
     let gates = gates(&world.plan, change);

@@ -92,6 +92,37 @@ pub struct Plan {
     pub periods: [&'static str; 3],
     /// Whether whoever reviews goes on to approve when all else is calm.
     pub approve_at_last: bool,
+    /// What the gates say of when something is applied, and by whose leave; most seeds have nothing of it.
+    pub conditions: Conditions,
+}
+
+/// Conditions of the gates.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conditions {
+    /// Whether something is applied in the first eight minutes of every quarter of an hour only.
+    pub windows: bool,
+    /// How long after the approval.
+    pub wait: Option<&'static str>,
+    /// Whether an update takes two people.
+    pub two_people: bool,
+    /// Whether requests say when they may be applied.
+    pub times: bool,
+}
+
+impl Conditions {
+    /// Nine seeds in fourteen have none.
+    fn drawn(chance: &mut Chance) -> Self {
+        let has_some = chance.happens(0.36);
+        let mut some = |probability| has_some && chance.happens(probability);
+        let (windows, waits, two_people, times) = (some(0.5), some(0.4), some(0.4), some(0.5));
+        let wait = if waits { chance.of(&["30s", "4m"]).copied() } else { None };
+        Self { windows, wait, two_people, times }
+    }
+
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.windows || self.wait.is_some() || self.two_people || self.times
+    }
 }
 
 impl Plan {
@@ -166,6 +197,7 @@ impl Plan {
                 })
                 .unwrap_or(&PERIODS[0]),
             approve_at_last: chance.happens(0.5),
+            conditions: Conditions::drawn(chance),
         }
     }
 

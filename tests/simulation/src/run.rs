@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aws_lambda_events::event::dynamodb::EventRecord;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signoff_core::names::RequestId;
 use signoff_core::request::Worker;
 use signoff_functions::stream::filter::Filters;
 
@@ -172,6 +171,15 @@ impl Run {
         }
         if world.chance.happens(0.2) {
             body["grantExpiration"] = json!("2m");
+        }
+        if world.plan.conditions.times {
+            let now = world.now;
+            if world.chance.happens(0.5) {
+                body["notBefore"] = json!(later(now, world.chance.within(1, 200) * 1_000).to_string());
+            }
+            if world.chance.happens(0.3) {
+                body["notAfter"] = json!(later(now, world.chance.within(201, 1_500) * 1_000).to_string());
+            }
         }
         if login == "ci" {
             body["onBehalfOf"] = json!("bob");
@@ -374,7 +382,13 @@ impl Run {
             return;
         }
         match wish {
-            Wish::Cancel(place, id, login) => self.cancel(place, id, login),
+            Wish::Cancel(place, id, login) => {
+                self.call(place, login, &format!("/v1/requests/{id}/cancel"), &json!({"reason": "not needed"}));
+            }
+            Wish::BreakGlass(place, id, login, what) => {
+                let body = json!({"lift": [what], "reason": "it burns"});
+                self.call(place, login, &format!("/v1/requests/{id}/break-glass"), &body);
+            }
             Wish::Deliver(place, [id, kind, signature], body) => {
                 self.shared.world().judge.delivered += 1;
                 let headers = vec![
@@ -388,11 +402,10 @@ impl Run {
         }
     }
 
-    fn cancel(&mut self, place: usize, id: RequestId, login: &str) {
+    fn call(&mut self, place: usize, login: &str, path: &str, body: &Value) {
         let headers =
             vec![("authorization", format!("token {}", token(login))), ("content-type", "application/json".to_owned())];
-        let body = json!({"reason": "not needed"}).to_string().into_bytes();
-        let asked = Asked { path: format!("/v1/requests/{id}/cancel"), headers, body };
+        let asked = Asked { path: path.to_owned(), headers, body: body.to_string().into_bytes() };
         self.spawn(|roles, skew| roles.api(place, skew, &asked), None, Why::Nothing);
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pulumi_sim::{Cloud, Eligible, EnvironmentPermission, HookScope, Permission, Role, Ruleset, StackSetup, Timing};
+use signoff_core::conditions::Zone;
 use signoff_core::gate::Gates;
 
 use crate::chance::Chance;
@@ -68,9 +69,17 @@ pub fn gates(plan: &Plan, change: &str) -> Gates {
     let [pending, grant, access] = plan.periods;
     let common =
         format!("pending-timeout = \"{pending}\"\ngrant-expiration = \"{grant}\"\naccess-duration = \"{access}\"\n");
+    let common = common + &conditions(plan);
     let environment = if change.starts_with("environment") { "" } else { "environment = \"acme/credentials/prod\"\n" };
-    let (hold, change) = if change.starts_with("hold") { (change, "") } else { ("", change) };
-    let web = format!("[[gate]]\nstacks = [\"acme/web/*\"]\n{environment}{common}{change}\n");
+    let of_all = change.starts_with("hold") || change.starts_with("freezes");
+    let (hold, change) = if of_all { (change, "") } else { ("", change) };
+    // A gate asks for people only for what it lets be asked for.
+    let own = if change.starts_with("operations") {
+        common.replace("approvals-for = { update = 2 }\n", "")
+    } else {
+        common.clone()
+    };
+    let web = format!("[[gate]]\nstacks = [\"acme/web/*\"]\n{environment}{own}{change}\n");
     let web = if change == "none" { String::new() } else { web };
     let own = plan.self_approval;
     let text = format!(
@@ -80,6 +89,33 @@ pub fn gates(plan: &Plan, change: &str) -> Gates {
         Ok(gates) => gates,
         Err(why) => unreachable!("the simulation's gates are good: {why}\n{text}"),
     }
+}
+
+/// The lines that every gate has for the seed's conditions.
+fn conditions(plan: &Plan) -> String {
+    let mut lines = "break-glass = [\"dave\", \"bob\"]\npending-extension = \"30m\"\n".to_owned();
+    let conditions = plan.conditions;
+    if conditions.windows {
+        let quarters = (0..96).map(|quarter| (quarter / 4, quarter % 4 * 15));
+        let windows: Vec<_> = quarters
+            .map(|(hour, minute)| format!("\"daily {hour:02}:{minute:02}-{hour:02}:{:02}\"", minute + 8))
+            .collect();
+        lines += &format!("windows = [{}]\n", windows.join(", "));
+    }
+    if let Some(wait) = conditions.wait {
+        lines += &format!("wait = \"{wait}\"\n");
+    }
+    if conditions.two_people {
+        lines += "approvals-for = { update = 2 }\n";
+    }
+    lines
+}
+
+/// A freeze of all gates that began just now and lasts some minutes.
+pub fn freeze(now: Timestamp, minutes: i64) -> String {
+    let clock = |at: Timestamp| Zone::UTC.clock(at).strftime("%Y-%m-%dT%H:%M").to_string();
+    let to = now.saturating_add(SignedDuration::from_mins(minutes)).unwrap_or(now);
+    format!("freezes = [{{ from = \"{}\", to = \"{}\", reason = \"not now\" }}]", clock(now), clock(to))
 }
 
 fn cloud(seed: u64, plan: &Plan) -> Cloud {

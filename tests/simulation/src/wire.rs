@@ -119,7 +119,9 @@ impl World {
             8 => Fault::BreakAfter,
             9 => Fault::ErrorAfterEffect { status: 500 },
             10 if writes => {
-                let after = self.chance.within(200, settle * 1_000 - 500);
+                // Who made the call and who looks for its effect may go by different clocks.
+                let longest = settle * 1_000 - 500 - 2 * self.plan.skew;
+                let after = self.chance.within(200, longest);
                 self.late_by = Some(after);
                 Fault::LateEffect { status: 504, after_ms: u32::try_from(after).unwrap_or(1_000) }
             }

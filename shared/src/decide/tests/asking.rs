@@ -26,7 +26,7 @@ fn from_the_ask_to_the_reviewers() {
                 "somebody else creates",
                 fresh
                     .clone()
-                    .but(|scene| scene.facts.creation = Some(Creation::Theirs(other(9, State::Requested).0.id)))
+                    .but(|scene| scene.facts.creation = Some(Creation::Theirs(other(9, State::Requested).place.id)))
             ),
             ("it may create", fresh.clone()),
             ("created", fresh.clone().but(|scene| scene.facts.opened = Some(created("acme/credentials/prod")))),

@@ -5,12 +5,13 @@ mod asking;
 mod closing;
 mod deploying;
 mod failing_closed;
+mod moment;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::cloud::{ChangeRequestNow, DeploymentNow, DeploymentStatus, Listed, Settings};
-use crate::facts::Activity;
+use crate::facts::{Activity, Other};
 use crate::ledger::{Creation, InLine, LineChange};
 use crate::names::RequestId;
 use crate::request::{ChangeRequestStatus, Deployment};
@@ -117,7 +118,7 @@ impl Scene {
             Next::Rest(rest) => {
                 let waiting: Vec<_> =
                     rest.waiting.iter().map(|one| format!("{}: {}", one.kind.as_str(), one.detail)).collect();
-                let until = rest.until.map(|until| format!(" until {until}")).unwrap_or_default();
+                let until = rest.until.or(rest.moment).map(|until| format!(" until {until}")).unwrap_or_default();
                 format!("rest{until} {}", waiting.join("; ")).trim_end().to_owned()
             }
             Next::Record(record) => self.recorded(&record),
@@ -140,7 +141,9 @@ impl Scene {
         let ending = after.ending.as_ref().map(|ending| (ending.to, &ending.outcome));
         let said = ending.or(after.outcome.as_ref().map(|outcome| (after.state, outcome)));
         let said = said.map(|(to, outcome)| format!(" {to} {}: {}", outcome.code, outcome.message));
-        format!("record {}{who}{line}{}", record.event.word(), said.unwrap_or_default())
+        let pushed = after.extended_until.filter(|_| matches!(*record.event, Event::Extended { .. }));
+        let pushed = pushed.map(|until| format!(" to {until}")).unwrap_or_default();
+        format!("record {}{who}{line}{pushed}{}", record.event.word(), said.unwrap_or_default())
     }
 }
 
@@ -162,9 +165,9 @@ macro_rules! check {
 use check;
 
 /// Another request of the stack.
-fn other(position: u64, state: State) -> (InLine, State) {
+fn other(position: u64, state: State) -> Other {
     let id = RequestId::new(ulid::Ulid::from_parts(1, position.into()));
-    (InLine { position, id, requester: "carol".parse().unwrap() }, state)
+    Other { place: InLine { position, id, requester: "carol".parse().unwrap() }, state, held: false }
 }
 
 /// A deployment of the principal's that carries the request's mark.

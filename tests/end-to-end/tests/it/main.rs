@@ -7,6 +7,7 @@ mod asking;
 mod attacks;
 mod chaos;
 mod command_line;
+mod conditions;
 mod crashes;
 mod ending;
 mod fail_closed;

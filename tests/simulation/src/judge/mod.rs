@@ -240,17 +240,25 @@ pub(crate) fn enough(cloud: &Cloud, case: &Case, change_request: &ChangeRequest)
     let asked = case.numbers.get(&change_request.id);
     let gone = asked.into_iter().flatten().any(|(id, _)| !verdicts.iter().any(|verdict| verdict.gate.id == *id));
     let principal = change_request.created_by.to_lowercase();
+    let requesters = [Some(&case.ask.requester.login), case.ask.on_behalf_of.as_ref()];
+    let asks = |login: &String| requesters.iter().flatten().any(|requester| requester.folded() == *login);
+    let counts = |login: &String| *login != principal && (case.ask.gate.self_approval || !asks(login));
     let satisfied = verdicts.iter().all(|verdict| {
         let people: BTreeSet<String> = verdict.approvers.iter().map(|login| login.to_lowercase()).collect();
-        let requesters = [Some(&case.ask.requester.login), case.ask.on_behalf_of.as_ref()];
-        let asks = |login: &String| requesters.iter().flatten().any(|requester| requester.folded() == *login);
-        let counts = |login: &&String| **login != principal && (case.ask.gate.self_approval || !asks(login));
-        let counted = people.iter().filter(counts).count();
+        let counted = people.iter().filter(|login| counts(login)).count();
         let then = asked.and_then(|asked| asked.get(&verdict.gate.id)).copied().unwrap_or(0);
         let needed = verdict.gate.ruleset.required.max(then).max(1);
         verdict.gate.strange_rule_type.is_none() && i64::try_from(counted).unwrap_or(0) >= needed
     });
-    !verdicts.is_empty() && !gone && satisfied
+    let own = change_request.environment == case.ask.gate.environment.to_string();
+    let least = case.ask.gate.approvals.filter(|_| own).unwrap_or(0);
+    let people: BTreeSet<String> = verdicts
+        .iter()
+        .filter(|verdict| verdict.gate.strange_rule_type.is_none())
+        .flat_map(|verdict| verdict.approvers.iter().map(|login| login.to_lowercase()))
+        .filter(counts)
+        .collect();
+    !verdicts.is_empty() && !gone && satisfied && u32::try_from(people.len()).is_ok_and(|people| people >= least)
 }
 
 /// Whether a change request still is what was submitted: the mark, one revision, the durations.

@@ -63,7 +63,8 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
 /// Whose call of this path takes effect only now.
 fn take_late(world: &mut World, path: &str) -> Option<(RequestId, bool)> {
     let waiting = world.judge.late.iter().enumerate().filter(|(_, late)| late.path == path);
-    let (at, _) = waiting.min_by_key(|(_, late)| late.due)?;
+    // Those before it had no effect: the token, or what they were about, had gone by then.
+    let (at, _) = waiting.min_by_key(|(_, late)| world.now.duration_since(late.due).abs())?;
     let late = world.judge.late.remove(at);
     Some((late.request, late.excused))
 }

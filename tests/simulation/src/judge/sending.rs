@@ -1,7 +1,9 @@
 //! A call is about to reach the cloud: may it?
 
+use jiff::Timestamp;
 use pulumi_sim::Call;
 use serde_json::Value;
+use signoff_core::conditions::TOGETHER;
 use signoff_core::request::State;
 
 use super::{Look, MARK, enough, installation, unedited};
@@ -107,6 +109,9 @@ fn applies(world: &mut World, look: &Look, id: &str) {
     }
     let applied = |one: &String| world.cloud.change_request(one).is_some_and(|one| one.status.word() == "applied");
     let first = !ids.iter().any(applied);
+    if first {
+        in_its_time(world, look, "apply");
+    }
     world.check("late: stack", !first || look.free == Some(true), || {
         format!("{id} of {request} is applied while the stack was seen as free: {:?}", look.free)
     });
@@ -124,6 +129,35 @@ fn applies(world: &mut World, look: &Look, id: &str) {
     world.check("late: one of a stack", excused || other.is_none(), || {
         format!("{id} of {request} is applied while {}", other.unwrap_or_default())
     });
+}
+
+/// Something is applied or deployed at its gate's and its own time: a window that closed, or a freeze that began, since the look read the clock is no
+/// fault, nor is a deployment that follows its apply at once.
+fn in_its_time(world: &mut World, look: &Look, what: &str) {
+    let Some(status) = world.tables[look.place].requests.get(&look.request).map(|row| row.request.status.clone())
+    else {
+        return;
+    };
+    let Some(gates) = look.gates.clone() else { return };
+    let Some(case) = world.judge.cases.get(&look.request) else { return };
+    let Some(gate) = gates.gate_of(&case.ask.stack) else { return };
+    let (skew, slack) = (world.plan.skew, world.plan.lease());
+    let shut = |at: Timestamp| {
+        let closed = gates.calendar(gate).closed(later(at, -slack - skew), &status.lifted);
+        closed.is_some_and(|closed| closed.opens > later(at, skew))
+    };
+    let applied = status.grant.as_ref().map(|grant| grant.applied_at).filter(|_| what == "deployment");
+    let together = i64::try_from(TOGETHER.as_millis()).unwrap_or(0) + slack;
+    let bad = match applied {
+        Some(applied) if world.now <= later(applied, together) => shut(applied) && shut(world.now),
+        _ => shut(world.now),
+    };
+    world.check("9 window", !bad, || format!("{what} of {} outside of its window, or in a freeze", look.request));
+    let held = status.held_until(later(world.now, skew)).filter(|_| what == "apply");
+    world.check("9 its time", held.is_none(), || format!("{what} of {} while {held:?}", look.request));
+    if world.plan.conditions.any() || !status.lifted.is_empty() {
+        world.coverage.add("conditions", format!("{what}, in its time"));
+    }
 }
 
 fn closes(world: &mut World, look: &Look, id: &str) {
@@ -151,6 +185,7 @@ fn deploys(world: &mut World, look: &Look, call: &Call) {
     world.check("hold", !hold, || format!("{request} is deployed on hold"));
     world.check("2 intent", look.intended, || format!("{request} is deployed without an intent"));
     world.check("2 search", look.free.is_some(), || format!("{request} is deployed without a search for its mark"));
+    in_its_time(world, look, "deployment");
     let excused = is_excused(world, look);
     let status = world.tables[look.place].requests.get(&request).map(|row| row.request.status.clone());
     let (state, ending) = status.as_ref().map_or((None, false), |s| (Some(s.state), s.ending.is_some()));

@@ -1,0 +1,100 @@
+//! `signoff explain`: what a gate says of a deployment that somebody might ask for.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use signoff_core::names::{Operation, StackName};
+
+use crate::app::App;
+use crate::failure::{Exit, Failure};
+use crate::render::screen::Screen;
+use crate::render::text::{line, wrap};
+
+/// The options of `signoff explain`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  signoff explain acme/web/prod
+  signoff explain acme/web/prod destroy --requester alice
+  signoff explain acme/web/prod --at 2026-12-24T18:00:00Z")]
+pub(crate) struct Args {
+    /// The stack: organization/project/stack
+    stack: StackName,
+    /// What would be done with it: update, preview, refresh or destroy
+    #[arg(default_value = "update")]
+    operation: Operation,
+    /// Who would ask: a login, or machine:NAME (default: you)
+    #[arg(long, value_name = "LOGIN")]
+    requester: Option<String>,
+    /// When it would be approved (default: now)
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+}
+
+/// Explains.
+///
+/// # Errors
+/// As the server refuses.
+pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
+    let mut query = vec![("stack", args.stack.to_string()), ("operation", args.operation.as_str().to_owned())];
+    query.extend(args.requester.map(|login| ("requester", login)));
+    query.extend(args.at.map(|at| ("at", at.to_string())));
+    let json = app.signoff()?.explain(&query).await?;
+    if app.output.json {
+        app.output.document(&json)?;
+    } else {
+        app.output.text(&render(&json, app.output.screen()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn render(json: &Value, screen: Screen) -> String {
+    let said = |value: &Value| line(value.as_str().unwrap_or_default());
+    let mut text = format!("{}  {}\n", screen.paint.bold(&said(&json["stack"])), said(&json["operation"]));
+    let mut sentence = |mark: &str, what: &str| {
+        for (index, piece) in wrap(what, screen.beside(4)).iter().enumerate() {
+            let _ = writeln!(text, "  {} {piece}", if index == 0 { mark } else { " " });
+        }
+    };
+    if let Some(number) = json["number"].as_u64() {
+        sentence("-", &format!("Gate {number} covers it.",));
+    }
+    for rule in json["rules"].as_array().into_iter().flatten() {
+        sentence("-", &said(rule));
+    }
+    let blockers = json["blockers"].as_array();
+    for blocker in blockers.into_iter().flatten() {
+        sentence("!", &format!("would wait for {}: {}", said(&blocker["kind"]), said(&blocker["detail"])));
+    }
+    if json["number"].is_u64() && blockers.is_none_or(Vec::is_empty) {
+        sentence("=", &format!("Once approved, it would be applied at {}.", said(&json["at"])));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_and_blockers_are_sentences() {
+        let json = serde_json::json!({
+            "stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "rules": ["You may ask for it."],
+            "blockers": [{"kind": "freeze", "detail": "nothing is applied until then"}],
+        });
+        let expected = "\
+acme/web/prod  update
+  - Gate 1 covers it.
+  - You may ask for it.
+  ! would wait for freeze: nothing is applied until then
+";
+        assert_eq!(render(&json, Screen::PLAIN), expected);
+        let open = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "rules": [], "blockers": []});
+        assert!(
+            render(&open, Screen::PLAIN).ends_with("  = Once approved, it would be applied at 2026-12-24T18:00:00Z.\n")
+        );
+        let none = serde_json::json!({"stack": "acme/web/dev", "operation": "update", "at": "x", "number": null, "rules": ["No gate covers it."], "blockers": []});
+        assert_eq!(render(&none, Screen::PLAIN), "acme/web/dev  update\n  - No gate covers it.\n");
+    }
+}

@@ -1,0 +1,86 @@
+//! Lifting a window, a freeze, the wait or the line from one request, by whom the gate names for that. Approvals are never lifted.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use signoff_core::chain;
+use signoff_core::conditions::Lift;
+use signoff_core::event::{Actor, Entry, Event};
+use signoff_core::host::Host;
+use signoff_core::ledger::{Ledger, LedgerError, LineChange, Loaded};
+use signoff_core::names::Reason;
+use signoff_core::request::State;
+
+use super::Served;
+use super::body::{Fields, json};
+use super::callers::Callers;
+use super::edge::{Body, Id, no_such_request};
+use super::problem::Problem;
+use super::query::Raw;
+
+/// How often it is tried to be recorded while the request moves on.
+const MAX_ATTEMPTS: u32 = 5;
+
+impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
+    /// `POST /v1/requests/{id}/break-glass`
+    pub(super) async fn break_glass(
+        &self,
+        headers: &HeaderMap,
+        id: Id,
+        query: Raw,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        let caller = self.caller(headers).await?;
+        let mut loaded = self.readable(&caller, id, query).await?;
+        let login = &caller.identity.login;
+        let id = loaded.request.ask.id;
+        let gates = self.api.ledger.gates().await?;
+        let gate = gates.gate_of(&loaded.request.ask.stack);
+        // A machine has no judgement to break the glass with, whatever its token's login is.
+        if caller.identity.machine.is_some() || !gate.is_some_and(|gate| gate.may_break_glass(login)) {
+            return Err(Problem::forbidden(
+                "Only those whom the gate names under break-glass may lift something; `signoff gates` lists them.",
+            ));
+        }
+        let mut fields = Fields::of(json(&body?)?)?;
+        let lift = fields.each::<Lift>("lift");
+        let reason = fields.required::<Reason>("reason");
+        fields.finish()?;
+        let (Some(lift), Some(reason)) = (lift, reason) else {
+            return Err(Problem::malformed("Give what to lift, and a reason."));
+        };
+        for _ in 0..MAX_ATTEMPTS {
+            let status = &loaded.request.status;
+            let lifted: BTreeSet<Lift> = lift.difference(&status.lifted).copied().collect();
+            if lifted.is_empty() {
+                return Ok(self.lifted(&loaded));
+            }
+            if status.state.is_terminal() || status.state == State::Deploying || status.ending.is_some() {
+                let ending = status.ending.as_ref().map_or(status.state, |ending| ending.to);
+                return Err(Problem::conflict(format!(
+                    "The request is {ending} or about to be: nothing holds it up any more."
+                )));
+            }
+            let entry = Entry {
+                id: self.api.host.ulid(),
+                // Never before the event before it, whatever the machines' clocks say.
+                at: self.api.host.now().max(status.updated_at),
+                actor: Actor::Login(login.clone()),
+                event: Event::GlassBroken { lifted, reason: reason.clone() },
+            };
+            let step = chain::seal(Some(&loaded.request), &entry).map_err(|_| Problem::broken(&id.to_string()))?;
+            match self.api.ledger.record(&step, status.state.worker(), LineChange::Keep).await {
+                Ok(()) => return Ok(self.lifted(&Loaded { request: step.request, work: loaded.work })),
+                Err(LedgerError::Conflict) => loaded = self.load(id).await?.ok_or_else(no_such_request)?,
+                Err(error) => return Err(Problem::of_request(&error, id)),
+            }
+        }
+        Err(Problem::unavailable("The request moves on too fast just now; send it again.", 1))
+    }
+
+    fn lifted(&self, loaded: &Loaded) -> Response {
+        (StatusCode::ACCEPTED, Json(self.view(loaded))).into_response()
+    }
+}

@@ -1,0 +1,224 @@
+//! What a gate says of a deployment that somebody might ask for: the rules, and what would hold it up.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use signoff_core::asking::{self, Permission, Standing};
+use signoff_core::blocker::{Blocker, BlockerKind};
+use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
+use signoff_core::host::Host;
+use signoff_core::ledger::Ledger;
+use signoff_core::names::{BadName, Operation, StackName};
+use signoff_core::request::State;
+
+use super::Served;
+use super::body::Moment;
+use super::callers::{Caller, Callers};
+use super::problem::Problem;
+use super::query::{Parameters, Raw};
+use super::view::{Explanation, GateView};
+
+impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
+    /// `GET /v1/gates/explain`
+    pub(super) async fn explain(&self, headers: &HeaderMap, query: Raw) -> Result<Response, Problem> {
+        let caller = self.caller(headers).await?;
+        let parameters = Parameters::of(query, &["stack", "operation", "requester", "at"])?;
+        let stack: StackName = parameters
+            .parse("stack")?
+            .ok_or_else(|| Problem::malformed("Give the stack, as stack=organization/project/stack."))?;
+        let operation = parameters.parse::<Operation>("operation")?.unwrap_or(Operation::Update);
+        let asker = parameters.text("requester").map(|text| Asker::try_from(text.to_owned())).transpose();
+        let asker = asker.map_err(|BadName(why)| Problem::malformed(format!("requester: {why}.")))?;
+        let now = self.api.host.now();
+        let given = parameters.parse::<Moment>("at")?.map(|moment| moment.0);
+        let at = given.unwrap_or(now);
+        if caller.role(&stack.organization).is_none() {
+            return Err(Problem::forbidden(
+                "Only members and admins of the stack's organization see its gates; use the access token of one.",
+            ));
+        }
+        let gates = self.api.ledger.gates().await?;
+        let number = gates.gates.iter().position(|gate| gate.stacks.iter().any(|pattern| pattern.matches(&stack)));
+        let Some((number, gate)) = number.and_then(|number| Some((number, gates.gates.get(number)?))) else {
+            let rules = vec![format!(
+                "No gate covers {stack}: nobody can ask for it here, and nothing here keeps anybody from deploying it."
+            )];
+            let none = Explanation {
+                stack,
+                operation,
+                at,
+                number: None,
+                gate: None,
+                may_ask: Some(false),
+                rules,
+                blockers: Vec::new(),
+                opens: None,
+            };
+            return Ok(Json(none).into_response());
+        };
+        let (may_ask, who) = match &asker {
+            Some(asker) => may(gate, asker, operation),
+            None => self.caller_may(&caller, gate, &stack, operation).await?,
+        };
+        let calendar = gates.calendar(gate);
+        let closed = calendar.closed(at, &BTreeSet::new());
+        let opens = closed.as_ref().map_or(at, |closed| closed.opens);
+        let mut blockers = Vec::new();
+        if gates.hold {
+            blockers.push(Blocker::new(
+                BlockerKind::Hold,
+                "the operator holds all gates: nothing is applied or deployed until hold is switched off",
+            ));
+        }
+        blockers.extend(closed.map(|closed| Blocker::new(closed.kind, closed.detail)));
+        // Who is in line at another time nobody knows.
+        if given.is_none_or(|given| given <= now) {
+            blockers.extend(self.in_line(&stack, now).await?);
+        }
+        let mut rules = vec![who];
+        rules.extend(conditions(&gates, gate, operation));
+        let explanation = Explanation {
+            stack,
+            operation,
+            at,
+            number: u64::try_from(number + 1).ok(),
+            gate: Some(GateView::of(&gates, gate)),
+            may_ask,
+            rules,
+            blockers,
+            opens: Some(opens),
+        };
+        Ok(Json(explanation).into_response())
+    }
+
+    async fn caller_may(
+        &self,
+        caller: &Caller,
+        gate: &Gate,
+        stack: &StackName,
+        operation: Operation,
+    ) -> Result<(Option<bool>, String), Problem> {
+        if !gate.operations.contains(&operation) {
+            return Ok((Some(false), not_offered(gate, operation)));
+        }
+        Ok(match asking::standing(gate, &caller.identity, caller.role(&stack.organization), operation) {
+            Standing::May => (Some(true), "You may ask for it.".to_owned()),
+            Standing::MayNot(why) => (Some(false), why),
+            Standing::Needs(least) => {
+                let has = self.door.permission(&*self.api.callers, &*self.api.host, caller, stack).await?;
+                let says = format!(
+                    "To ask for {operation} takes {} permission on {stack}; you have {}.",
+                    least.as_str(),
+                    has.as_str()
+                );
+                (Some(has >= least), says)
+            }
+        })
+    }
+
+    /// The requests of the stack that would go first.
+    async fn in_line(&self, stack: &StackName, now: Timestamp) -> Result<Vec<Blocker>, Problem> {
+        let mut first = Vec::new();
+        for waiting in self.api.ledger.line(stack).await?.waiting {
+            let Some(other) = self.load(waiting.id).await? else { continue };
+            let status = &other.request.status;
+            let goes_first = match status.state {
+                State::Approved => status.held_until(now).is_none(),
+                State::Granted | State::Deploying => true,
+                _ => false,
+            };
+            if goes_first {
+                let detail = format!("{} goes first on {stack}: it is {}", waiting.id, status.state);
+                first.push(Blocker::new(BlockerKind::EarlierRequest, detail));
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// Whether somebody else may ask, as far as the gate says.
+fn may(gate: &Gate, asker: &Asker, operation: Operation) -> (Option<bool>, String) {
+    let name = String::from(asker.clone());
+    if !gate.operations.contains(&operation) {
+        return (Some(false), not_offered(gate, operation));
+    }
+    match (&gate.requesters, asker) {
+        (Some(named), _) if named.contains(asker) => {
+            (Some(true), format!("{name} may ask for it: the gate's requesters name them."))
+        }
+        (Some(_), _) => {
+            (Some(false), format!("{name} may not ask for it: the gate names who may, and they are not among them."))
+        }
+        (None, Asker::Machine(_)) => (
+            Some(false),
+            format!("{name} may not ask for it: a machine token may only where the gate's requesters name it."),
+        ),
+        (None, Asker::Person(_)) => (
+            None,
+            format!(
+                "{name} may ask for it with {} permission on the stack, or as an admin of the organization; Pulumi Cloud is asked when they do.",
+                Permission::for_operation(operation).as_str()
+            ),
+        ),
+    }
+}
+
+fn not_offered(gate: &Gate, operation: Operation) -> String {
+    let some: Vec<_> = gate.operations.iter().map(|operation| operation.as_str()).collect();
+    format!("Nobody may ask for {operation}: the gate lets only {} be asked for.", some.join(", "))
+}
+
+/// The rules after the asking, each a sentence.
+fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
+    let mut rules = Vec::new();
+    if gate.commit == CommitRule::Required {
+        rules.push("The commit has to be pinned.".to_owned());
+    }
+    let own = if gate.self_approval {
+        "the requester's own approval counts"
+    } else {
+        "the requester's own approval does not count"
+    };
+    rules.push(format!(
+        "Every Open ruleset of {} and of its gated imports has to be satisfied; {own}.",
+        gate.environment
+    ));
+    if let Some(people) = gate.approvals_for.get(&operation) {
+        rules.push(format!(
+            "To {operation} takes {people} different people whose approval counts, whatever the rulesets ask for."
+        ));
+    }
+    rules.push(format!("It has to be approved and applied within {} at most.", gate.pending_timeout));
+    if let Some(wait) = &gate.wait {
+        rules.push(format!("It is applied {wait} after the last approval that was needed, at the earliest."));
+    }
+    if !gate.windows.is_empty() {
+        let windows: Vec<_> = gate.windows.iter().map(ToString::to_string).collect();
+        rules.push(format!("It is applied within {} ({}).", windows.join(", "), gate.time_zone.name()));
+    }
+    for freeze in gate.freezes.iter().chain(&gates.freezes) {
+        let zone = freeze.time_zone.as_ref().unwrap_or(&gate.time_zone);
+        rules.push(format!(
+            "Nothing is applied from {} to {} ({}): {}",
+            freeze.from,
+            freeze.to,
+            zone.name(),
+            freeze.reason.as_str()
+        ));
+    }
+    if !gate.break_glass.is_empty() {
+        let people: Vec<_> = gate.break_glass.iter().map(ToString::to_string).collect();
+        rules.push(format!(
+            "A window, a freeze, the wait or the line may be lifted from one request by {}.",
+            people.join(", ")
+        ));
+    }
+    rules.push(format!(
+        "It is deployed as the principal {}, one request of the stack at a time, in the order of asking.",
+        gate.principal
+    ));
+    rules
+}
