@@ -117,7 +117,7 @@ function gate(value: unknown, path: string): Gate {
     const reason = "requesters: an empty list lets nobody ask; leave the key out to let everyone who may";
     throw new BadConfiguration(path, reason);
   }
-  const { "time-zone": zone = "UTC", "pending-extension": extension = "7d" } = found;
+  const { "time-zone": zone = "UTC", "pending-extension": extension } = found;
   const { windows, freezes = [], wait, "approvals-for": people = {}, "break-glass": breakGlass } = found;
   const approvalsFor = OPERATIONS.flatMap((one): [Operation, number][] => {
     const count = people[one];
@@ -141,7 +141,7 @@ function gate(value: unknown, path: string): Gate {
     ...(windows === undefined ? {} : { windows }),
     ...(freezes.length === 0 ? {} : { freezes }),
     ...(wait === undefined ? {} : { wait }),
-    ...(extension === "7d" ? {} : { "pending-extension": extension }),
+    ...(extension === undefined ? {} : { "pending-extension": extension }),
     ...(approvalsFor.length === 0 ? {} : { "approvals-for": Object.fromEntries(approvalsFor) }),
     ...(breakGlass === undefined ? {} : { "break-glass": breakGlass }),
   };

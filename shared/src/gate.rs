@@ -65,23 +65,15 @@ pub struct Gate {
     /// How long after the last approval that was needed it is applied at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<Period>,
-    /// By how much a request's time may be pushed on while only a window or a freeze holds it up.
-    #[serde(skip_serializing_if = "is_usual_extension")]
-    pub pending_extension: Period,
+    /// By how much a request's time may be pushed on while only a window or a freeze holds it up; none: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_extension: Option<Period>,
     /// How many different people have to approve an operation, whatever the rulesets ask for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub approvals_for: BTreeMap<Operation, u32>,
     /// Who may lift a window, a freeze, the wait or the line from one request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub break_glass: Vec<Login>,
-}
-
-/// What `pending-extension` is where it is left out.
-const USUAL_EXTENSION: &str = "7d";
-
-/// What is left out is stored as left out: functions of a version that doesn't know the key yet go on while they are replaced.
-fn is_usual_extension(period: &Period) -> bool {
-    period.to_string() == USUAL_EXTENSION
 }
 
 /// The most people that a gate may ask for.
@@ -396,7 +388,7 @@ impl TryFrom<Draft> for Gate {
             windows: draft.windows.unwrap_or_default(),
             freezes: draft.freezes,
             wait: draft.wait,
-            pending_extension: period(draft.pending_extension, USUAL_EXTENSION)?,
+            pending_extension: draft.pending_extension,
             approvals_for: draft.approvals_for,
             break_glass: draft.break_glass.unwrap_or_default(),
         })

@@ -318,7 +318,7 @@ impl GateView {
             windows: gate.windows.clone(),
             freezes: gate.freezes.iter().chain(&gates.freezes).cloned().collect(),
             wait: gate.wait.clone(),
-            pending_extension: Some(gate.pending_extension.clone()),
+            pending_extension: gate.pending_extension.clone(),
             approvals_for: gate.approvals_for.clone(),
             break_glass: gate.break_glass.clone(),
         }

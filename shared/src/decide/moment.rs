@@ -43,20 +43,22 @@ pub(super) fn not_yet(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     Some(wait(Blocker::new(closed.kind, format!("{}{too_late}", closed.detail)), closed.opens))
 }
 
-/// Pushes a request's time on while only a window or a freeze holds it up: when that is over, its time begins anew, to the bound that the gate sets.
+/// Pushes a request's time on while only a window or a freeze holds it up: when that is over, its time begins anew, to the bound that the
+/// gate sets. Where it sets none, its time is its time.
 pub(super) fn pushed_on(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     let (ask, status) = (&known.request.ask, &known.request.status);
     let held = status.state != State::Approved || status.is_any_applied() || known.facts.gates.hold;
     if held || status.held_until(known.now).is_some() {
         return None;
     }
+    let extension = gate.pending_extension.as_ref()?;
     let closed = known.facts.gates.calendar(gate).closed(known.now, &status.lifted)?;
     let least = closed.opens.saturating_add(LEAST.min(ask.pending_timeout.duration())).unwrap_or(Timestamp::MAX);
     if known.request.expires_at() >= least {
         return None;
     }
     let later = |from: Timestamp, by: SignedDuration| from.saturating_add(by).unwrap_or(Timestamp::MAX);
-    let bound = later(later(ask.created_at, ask.pending_timeout.duration()), gate.pending_extension.duration());
+    let bound = later(later(ask.created_at, ask.pending_timeout.duration()), extension.duration());
     let expires_at = ask.in_time(later(closed.opens, ask.pending_timeout.duration()).min(bound));
     // What does not reach its opening is of no use.
     let reaches = expires_at > closed.opens && expires_at > known.request.expires_at();

@@ -100,18 +100,18 @@ fn what_holds_an_approved_request_back() {
 fn what_pushes_a_requests_time_on() {
     let at_its_end = |scene: &mut Scene| scene.now = scene.request.expires_at() - SignedDuration::from_mins(5);
     let over = |scene: &mut Scene| scene.now = scene.request.expires_at();
-    let far = "windows = [\"sun 09:00-10:00\"]";
+    let far = "windows = [\"sun 09:00-10:00\"]\npending-extension = \"7d\"";
+    let bounded = "windows = [\"sun 09:00-10:00\"]\npending-extension = \"1h\"";
+    let unbounded = "windows = [\"sun 09:00-10:00\"]";
     check!(
         "what_pushes_a_requests_time_on",
         vec![
             ("a window opens after its time is up", approved().but(gated(far)).but(at_its_end)),
             ("its time is up just now", approved().but(gated(far)).but(over)),
             ("its time is up, and nothing is closed", approved().but(over)),
-            ("beyond the bound", approved().but(gated(&format!("{far}\npending-extension = \"1h\""))).but(at_its_end)),
-            (
-                "beyond the bound, its time up",
-                approved().but(gated(&format!("{far}\npending-extension = \"1h\""))).but(over)
-            ),
+            ("its time is up, and the gate sets no bound", approved().but(gated(unbounded)).but(over)),
+            ("beyond the bound", approved().but(gated(bounded)).but(at_its_end)),
+            ("beyond the bound, its time up", approved().but(gated(bounded)).but(over)),
             ("not beyond the latest that was asked for", {
                 let mut scene = approved().but(gated(far)).but(at_its_end);
                 scene.request.ask.not_after = Some(scene.request.expires_at());
