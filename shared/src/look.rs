@@ -415,6 +415,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let ask = self.loaded.request.ask.clone();
         let intent = Intent { at: self.now(), settles_at: self.settles_at() };
         self.keeper.ledger.intend(&self.lease, &intent).await?;
+        // The intent was written under the lease. Whoever had stood still for longer than a lease before may have deployed and recorded it since the
+        // stack's deployments were searched.
+        let recorded = self.keeper.ledger.load(ask.id).await?;
+        if recorded.is_none_or(|now| now.request.status.sequence != self.request().status.sequence) {
+            return Err(LedgerError::Conflict.into());
+        }
         self.loaded.work.intent = Some(intent.clone());
         // The write took its time; the lease must still cover the call.
         self.in_time()?;

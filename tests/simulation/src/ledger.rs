@@ -235,7 +235,17 @@ impl Ledger for SimLedger {
 
     async fn load(&self, id: RequestId) -> Result<Option<Loaded>, LedgerError> {
         // The items of a batch are read one by one: what is written in between shows in one and not in the other.
-        let state = self.read("load.state", |world| self.row(world, id).map(|row| row.request.clone())).await?;
+        let state = self
+            .read("load.state", |world| {
+                let now = world.now;
+                world.judge_look(|look| {
+                    if look.intended && look.request == id {
+                        look.sure = Some(now);
+                    }
+                });
+                self.row(world, id).map(|row| row.request.clone())
+            })
+            .await?;
         let Some(request) = state else { return Ok(None) };
         let torn = self.shared.world().chance_of(|plan| plan.ledger.torn);
         let work = if torn {

@@ -136,3 +136,33 @@ fn a_second_deployment_is_cancelled_and_reported() {
         "succeeded: Deployment 1 of acme/web/prod succeeded. Another deployment with this request's mark was found: 2. See what it did."
     );
 }
+
+#[test]
+fn what_another_worker_deployed_after_the_search_is_not_deployed_again() {
+    let world = World::to(State::Granted);
+    // Somebody who had stood still deploys and records it, after the stack's deployments were searched.
+    let (cloud, book, clock, before) = (world.cloud.clone(), world.book.clone(), world.clock.clone(), world.request());
+    world.cloud.inside().meanwhile = Some((
+        "change_request",
+        Box::new(move || {
+            let ask = &before.ask;
+            let new = NewDeployment {
+                stack: ask.stack.clone(),
+                operation: ask.operation,
+                commit: ask.commit.clone(),
+                mark: ask.id,
+            };
+            let deployment = block_on(cloud.deploy(&ask.gate.principal, &new)).unwrap();
+            let event = Event::Deploying { deployment, status: None };
+            let entry = Entry { id: clock.ulid(), at: clock.now(), actor: Actor::SIGNOFF, event };
+            let step = chain::seal(Some(&before), &entry).unwrap();
+            block_on(book.record(&step, None, LineChange::Keep)).unwrap();
+        }),
+    ));
+    world.pass(3);
+    assert_eq!((world.state(), world.cloud.count("deploy")), (State::Deploying, 1));
+    assert_eq!(world.wrk().intent, None);
+    world.cloud.run(0, DeploymentStatus::Succeeded);
+    world.pass(1);
+    assert_eq!(world.state(), State::Succeeded);
+}

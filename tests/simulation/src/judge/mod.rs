@@ -80,6 +80,8 @@ pub struct Look {
     pub confirmed: bool,
     /// Whether an intent was written down.
     pub intended: bool,
+    /// When the request was read again after that.
+    pub sure: Option<Timestamp>,
 }
 
 impl Look {
@@ -87,7 +89,7 @@ impl Look {
     pub fn forget(&mut self) {
         (self.gates, self.identity, self.settings, self.settings_seen) = (None, None, None, None);
         (self.rulesets, self.free) = (None, None);
-        (self.confirmed, self.intended) = (false, false);
+        (self.confirmed, self.intended, self.sure) = (false, false, None);
         self.durations.clear();
         self.read.clear();
     }
@@ -224,6 +226,7 @@ impl Judge {
             read: BTreeMap::new(),
             confirmed: false,
             intended: false,
+            sure: None,
         };
         self.looks.insert(task, look);
     }

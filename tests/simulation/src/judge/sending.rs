@@ -189,6 +189,17 @@ fn deploys(world: &mut World, look: &Look, call: &Call) {
     let excused = is_excused(world, look);
     let status = world.tables[look.place].requests.get(&request).map(|row| row.request.status.clone());
     let (state, ending) = status.as_ref().map_or((None, false), |s| (Some(s.state), s.ending.is_some()));
+    // Whoever had stood still for longer than its lease may have deployed just now, after the last look at the request.
+    let mark = request.to_string();
+    let overtaken = world.judge.made.values().any(|made| made.mark == mark && made.excused)
+        && world.judge.cases.get(&request).is_some_and(|case| look.sure.is_some_and(|sure| case.written > sure));
+    if overtaken {
+        world.coverage.add("exception", "a deployment right after another that was sent after its lease");
+    }
+    world.check("2 read again", look.sure.is_some(), || {
+        format!("{request} is deployed, and was not read again after the intent")
+    });
+    let excused = excused || overtaken;
     world.check("ending", excused || (state == Some(State::Granted) && !ending), || {
         format!("{request} is deployed while it is {state:?}, and its end is decided: {ending}")
     });
