@@ -2,7 +2,7 @@
 
 import { badConditions, badWindow, badZone, type Freeze, freeze, MAX_CONDITIONS } from "./conditions";
 import { BadConfiguration, bool, byName, checked, fields, list, maybe, u32, word } from "./decode";
-import { badAsker, badEnvironment, badLogin, badPattern, badPeriod, badPrincipal, covers, partsOf } from "./names";
+import { badAsker, badEnvironment, badLogin, badPattern, badPeriod, badPrincipal, covers, partsOf, seconds } from "./names";
 
 /** The most gates that a configuration may hold. */
 export const MAX_GATES = 500;
@@ -113,12 +113,17 @@ function gate(value: unknown, path: string): Gate {
   if (operations.length === 0) {
     throw new BadConfiguration(path, "operations: a gate lets at least one operation be asked for");
   }
+  const { wait, "pending-timeout": pending = "72h" } = found;
+  if (wait !== undefined && seconds(wait) >= seconds(pending)) {
+    const told = `${wait} is not shorter than the pending-timeout of ${pending}`;
+    throw new BadConfiguration(path, `wait: a request would expire before it is over; ${told}`);
+  }
   if (requesters?.length === 0) {
     const reason = "requesters: an empty list lets nobody ask; leave the key out to let everyone who may";
     throw new BadConfiguration(path, reason);
   }
   const { "time-zone": zone = "UTC", "pending-extension": extension } = found;
-  const { windows, freezes = [], wait, "approvals-for": people = {}, "break-glass": breakGlass } = found;
+  const { windows, freezes = [], "approvals-for": people = {}, "break-glass": breakGlass } = found;
   const approvalsFor = OPERATIONS.flatMap((one): [Operation, number][] => {
     const count = people[one];
     return count === undefined ? [] : [[one, count]];

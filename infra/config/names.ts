@@ -87,6 +87,11 @@ export function badPeriod(text: string): string | undefined {
   return seconds <= BigInt(MAX_PERIOD_SECONDS) ? undefined : "a duration is a year (365d) at most";
 }
 
+/** How long a period is that nothing is wrong with, in seconds. */
+export function seconds(period: string): number {
+  return Number(period.slice(0, -1)) * Number(UNITS[period.slice(-1)] ?? 0n);
+}
+
 /** Whether a pattern covers a stack. */
 export function covers(pattern: string, stack: string): boolean {
   const escaped = pattern.split("*").map((piece) => piece.replace(/[.]/g, "\\."));

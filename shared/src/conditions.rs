@@ -21,6 +21,8 @@ use crate::names::{BadName, Reason};
 pub const MAX_CONDITIONS: usize = 100;
 /// How long after the apply a deployment still counts as made at that moment. The two belong together: a window that closes in between does not waste the grant.
 pub const TOGETHER: SignedDuration = SignedDuration::from_mins(5);
+/// How many days ahead a window is looked for: more than a week, since a day may have no such hour when the clocks go forward.
+const DAYS_AHEAD: i64 = 16;
 /// How many freezes and windows are gone through to find an opening: more than there can be one after another.
 const MAX_STEPS: usize = 10 * MAX_CONDITIONS;
 
@@ -94,7 +96,8 @@ impl Zone {
     /// A moment as it is shown to people who live there.
     pub fn show(&self, at: Timestamp) -> String {
         let clock = self.clock(at);
-        format!("{} {:02}:{:02} {}", clock.date(), clock.hour(), clock.minute(), self.name())
+        let seconds = if clock.second() == 0 { String::new() } else { format!(":{:02}", clock.second()) };
+        format!("{} {:02}:{:02}{seconds} {}", clock.date(), clock.hour(), clock.minute(), self.name())
     }
 }
 
@@ -324,7 +327,11 @@ impl Calendar<'_> {
                     "nothing is applied until {}: {}{}",
                     self.zone.show(ends),
                     freeze.reason.as_str().lines().next().unwrap_or_default(),
-                    if opens > ends { format!(" (and then the window opens at {when})") } else { String::new() }
+                    if opens > ends {
+                        format!(" (and after that something else holds it up until {when})")
+                    } else {
+                        String::new()
+                    }
                 ),
             },
             None => {
@@ -366,6 +373,9 @@ impl Calendar<'_> {
             } else {
                 moment = self.next_window(moment);
             }
+            if moment == Timestamp::MAX {
+                break;
+            }
         }
         Timestamp::MAX
     }
@@ -375,7 +385,7 @@ impl Calendar<'_> {
         let zone = &self.zone.0;
         let today = self.zone.clock(after).date();
         let mut moments = Vec::new();
-        for date in today.series(jiff::Span::new().days(1)).take(9) {
+        for date in today.series(jiff::Span::new().days(1)).take(usize::try_from(DAYS_AHEAD).unwrap_or(0)) {
             for window in self.windows.iter().filter(|window| window.is_on(date)) {
                 let (hour, minute) = (window.from / 60, window.from % 60);
                 let clock = date.at(i8::try_from(hour).unwrap_or(0), i8::try_from(minute).unwrap_or(0), 0, 0);
@@ -387,7 +397,7 @@ impl Calendar<'_> {
                 }
             }
         }
-        let soon = after.saturating_add(SignedDuration::from_hours(9 * 24)).unwrap_or(Timestamp::MAX);
+        let soon = after.saturating_add(SignedDuration::from_hours(DAYS_AHEAD * 24)).unwrap_or(Timestamp::MAX);
         moments.extend(zone.following(after).map(|change| change.timestamp()).take_while(|change| *change <= soon));
         let opens =
             moments.into_iter().filter(|moment| *moment > after && self.is_in_window(*moment, &BTreeSet::new())).min();

@@ -366,6 +366,12 @@ impl TryFrom<Draft> for Gate {
         if operations.is_empty() {
             return Err(BadName("operations: a gate lets at least one operation be asked for".to_owned()));
         }
+        let pending_timeout = period(draft.pending_timeout.clone(), "72h")?;
+        if let Some(wait) = draft.wait.as_ref().filter(|wait| wait.seconds() >= pending_timeout.seconds()) {
+            return Err(BadName(format!(
+                "wait: a request would expire before it is over; {wait} is not shorter than the pending-timeout of {pending_timeout}"
+            )));
+        }
         if draft.requesters.as_ref().is_some_and(Vec::is_empty) {
             return Err(BadName(
                 "requesters: an empty list lets nobody ask; leave the key out to let everyone who may".to_owned(),
@@ -380,7 +386,7 @@ impl TryFrom<Draft> for Gate {
             runs_as: draft.runs_as.unwrap_or(RunsAs::Caller),
             access_duration: period(draft.access_duration, "1h")?,
             grant_expiration: period(draft.grant_expiration, "1h")?,
-            pending_timeout: period(draft.pending_timeout, "72h")?,
+            pending_timeout,
             self_approval: draft.self_approval,
             commit: draft.commit.unwrap_or(CommitRule::Optional),
             requesters: draft.requesters,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::blocker::{Blocker, BlockerKind};
 use crate::chain;
 use crate::cloud::{CloudError, DeploymentStatus, NewDeployment, PulumiCloud};
+use crate::conditions::Lift;
 use crate::decide::{CLOSING_HOURS, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, rests_on};
 use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
@@ -46,7 +47,7 @@ pub struct Timing {
 
 impl Timing {
     /// The lease of a look: it outlasts its last call.
-    fn lease(&self) -> SignedDuration {
+    pub fn lease(&self) -> SignedDuration {
         // A call may be made twice, and each time the principal's token read before it.
         let seconds = (self.budget + self.call * 4).as_secs();
         SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(60) + 1)
@@ -255,6 +256,17 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }))
     }
 
+    /// Whether the grant still lasts: Pulumi Cloud would fail a deployment that comes later.
+    fn grant_lasts(&self) -> Result<(), Stop> {
+        let now = self.now();
+        if self.request().status.grant.as_ref().is_some_and(|grant| now < grant.expires_at) {
+            return Ok(());
+        }
+        let blocker =
+            Blocker::new(BlockerKind::PulumiCloud, "its grant ran out before the deployment could be created");
+        Err(Stop::Rest(Rest { waiting: vec![blocker], until: Some(now), ..Rest::default() }))
+    }
+
     /// Records a step in one transaction; the request is what it makes of it from then on.
     async fn record(&mut self, record: Record) -> Result<(), Stop> {
         let now = self.now().max(self.request().status.updated_at);
@@ -274,6 +286,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             self.loaded.work.note.opening = None;
             self.point().await;
         }
+        if matches!(entry.event, Event::Extended { .. }) {
+            self.point().await;
+        }
         if matches!(entry.event, Event::Submitted { .. }) {
             // From here on a look can find the approvals and apply: what has to hold then is looked at again, not taken from the submission.
             (self.facts.identity, self.facts.settings, self.facts.rulesets) = (None, None, None);
@@ -288,7 +303,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
     /// Lets webhooks about the change requests find the request. Only a convenience: without it the sweep comes.
     async fn point(&self) {
         let ask = &self.request().ask;
-        let expires = later(ask.expires_at(), SignedDuration::from_hours(24 * 30));
+        let expires = later(self.request().expires_at(), SignedDuration::from_hours(24 * 30));
         for one in &self.request().status.change_requests {
             if let Err(error) = self.keeper.ledger.point(&ask.stack.organization, &one.id, ask.id, expires).await {
                 tracing::warn!(request = %ask.id, %error, "a change request is not pointed to");
@@ -424,6 +439,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         self.loaded.work.intent = Some(intent.clone());
         // The write took its time; the lease must still cover the call.
         self.in_time()?;
+        self.grant_lasts()?;
         let new = NewDeployment {
             stack: ask.stack.clone(),
             operation: ask.operation,
@@ -432,6 +448,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         };
         match self.keeper.cloud.deploy(&ask.gate.principal, &new).await {
             Ok(deployment) => {
+                // Should it not get recorded, because the request changed just now, only its effect has to be waited for.
+                let settled = later(self.now(), self.keeper.timing.settle);
+                self.loaded.work.intent = Some(Intent { settles_at: settled, ..intent });
                 self.facts.deployed = Some(deployment);
                 Ok(Ok(()))
             }
@@ -664,11 +683,17 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
         if status.state.is_terminal() {
             let line = ledger.line(&ask.stack).await?;
+            let now = self.now();
+            let mut is_next = true;
             for other in line.waiting.iter().filter(|other| other.id != ask.id) {
                 let Some(loaded) = ledger.load(other.id).await? else { continue };
-                if loaded.request.status.state == State::Approved {
+                let status = &loaded.request.status;
+                let goes =
+                    status.state == State::Approved && status.ending.is_none() && status.held_until(now).is_none();
+                // Whoever need not wait for those before it is rung as well.
+                if goes && (is_next || status.lifted.contains(&Lift::Line)) {
                     ledger.ring(other.id, Worker::Apply, Cause::Due, host.ulid()).await?;
-                    break;
+                    is_next = false;
                 }
             }
         }

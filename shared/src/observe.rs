@@ -48,7 +48,7 @@ async fn line<L: Ledger, P, H: Host>(
         let status = found.request.status;
         // One that ends without having applied anything stands in nobody's way.
         if status.ending.is_none() || status.is_any_applied() {
-            let held = status.held_until(keeper.host.now()).is_some();
+            let held = !status.is_any_applied() && status.held_until(keeper.host.now()).is_some();
             others.push(Other { place: other, state: status.state, held });
         }
     }

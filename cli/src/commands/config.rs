@@ -44,7 +44,9 @@ pub(crate) fn run(app: &App, args: &Args) -> Result<Exit, Failure> {
     let gates = parse(&bytes);
     if app.output.json {
         app.output.document(&match &gates {
-            Ok(gates) => json!({"file": name, "ok": true, "hold": gates.hold, "gate": gates.gates}),
+            Ok(gates) => {
+                json!({"file": name, "ok": true, "hold": gates.hold, "freezes": gates.freezes, "gate": gates.gates})
+            }
             Err(bad) => {
                 json!({"file": name, "ok": false, "error": {"line": bad.line, "key": bad.key, "reason": bad.reason}})
             }

@@ -58,7 +58,7 @@ fn render(json: &Value, screen: Screen) -> String {
         }
     };
     if let Some(number) = json["number"].as_u64() {
-        sentence("-", &format!("Gate {number} covers it.",));
+        sentence("-", &format!("Gate {number} covers it."));
     }
     for rule in json["rules"].as_array().into_iter().flatten() {
         sentence("-", &said(rule));
@@ -67,8 +67,12 @@ fn render(json: &Value, screen: Screen) -> String {
     for blocker in blockers.into_iter().flatten() {
         sentence("!", &format!("would wait for {}: {}", said(&blocker["kind"]), said(&blocker["detail"])));
     }
-    if json["number"].is_u64() && blockers.is_none_or(Vec::is_empty) {
-        sentence("=", &format!("Once approved, it would be applied at {}.", said(&json["at"])));
+    if json["number"].is_u64() && json["mayAsk"] != false {
+        let opens = said(&json["opens"]);
+        sentence(
+            "=",
+            &format!("Approved at {}, it could be applied from {opens} on, when the stack is free.", said(&json["at"])),
+        );
     }
     text
 }
@@ -80,7 +84,7 @@ mod tests {
     #[test]
     fn rules_and_blockers_are_sentences() {
         let json = serde_json::json!({
-            "stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "rules": ["You may ask for it."],
+            "stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "mayAsk": false, "rules": ["You may ask for it."],
             "blockers": [{"kind": "freeze", "detail": "nothing is applied until then"}],
         });
         let expected = "\
@@ -90,9 +94,10 @@ acme/web/prod  update
   ! would wait for freeze: nothing is applied until then
 ";
         assert_eq!(render(&json, Screen::PLAIN), expected);
-        let open = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "rules": [], "blockers": []});
+        let open = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "mayAsk": null, "rules": [], "blockers": [], "opens": "2026-12-24T18:10:00Z"});
         assert!(
-            render(&open, Screen::PLAIN).ends_with("  = Once approved, it would be applied at 2026-12-24T18:00:00Z.\n")
+            render(&open, Screen::PLAIN)
+                .contains("Approved at 2026-12-24T18:00:00Z, it could be applied from 2026-12-24T18:10:00Z on")
         );
         let none = serde_json::json!({"stack": "acme/web/dev", "operation": "update", "at": "x", "number": null, "rules": ["No gate covers it."], "blockers": []});
         assert_eq!(render(&none, Screen::PLAIN), "acme/web/dev  update\n  - No gate covers it.\n");

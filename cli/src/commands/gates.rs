@@ -59,7 +59,9 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
         );
     }
     let hold = if json["hold"] == true { "All gates are on hold: nothing is applied or deployed.\n" } else { "" };
-    format!("{}{hold}", table.render(screen))
+    let freezes = json["freezes"].as_array().map_or(0, Vec::len);
+    let freezes = if freezes == 0 { String::new() } else { format!("Freezes of all gates: {freezes}.\n") };
+    format!("{}{hold}{freezes}", table.render(screen))
 }
 
 /// What is unusual about a gate.
@@ -76,7 +78,8 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
     }
     let windows = get("windows", "windows");
     if !windows.is_empty() {
-        words.push(format!("applied within {windows} ({})", get("timeZone", "time-zone")));
+        let zone = get("timeZone", "time-zone");
+        words.push(format!("applied within {windows} ({})", if zone.is_empty() { "UTC" } else { &zone }));
     }
     let wait = get("wait", "wait");
     if !wait.is_empty() {

@@ -109,6 +109,7 @@ struct Progress {
     invited: Vec<String>,
     is_invited: bool,
     deployment: String,
+    lifted: usize,
 }
 
 impl Progress {
@@ -161,6 +162,10 @@ impl Progress {
             // Should an approval be withdrawn, all of it is said again.
             self.is_invited = false;
             self.invited.clear();
+        }
+        if self.lifted < request.lifted.len() {
+            self.lifted = request.lifted.len();
+            lines.extend(sentence(&format!("THE GLASS WAS BROKEN, lifted: {}", line(&request.lifted.join(", ")))));
         }
         if self.blockers != request.blockers {
             let is_new = |blocker: &&Blocker| !self.blockers.contains(blocker);

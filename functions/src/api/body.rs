@@ -219,6 +219,21 @@ impl Draft {
         {
             fields.refuse("notAfter", "it has to be later than notBefore");
         }
+        if let Some(wait) = &gate.wait {
+            let later = |from: Timestamp| from.saturating_add(wait.duration()).unwrap_or(Timestamp::MAX);
+            if wait.seconds() >= pending_timeout.seconds() {
+                fields.refuse(
+                    "pendingTimeout",
+                    &format!("this stack's gate applies {wait} after the approval; give more time"),
+                );
+            }
+            if not_after.is_some_and(|last| last > now && last <= later(now)) {
+                fields.refuse(
+                    "notAfter",
+                    &format!("this stack's gate applies {wait} after the approval; give a later time"),
+                );
+            }
+        }
         if not_before
             .is_some_and(|first| first >= now.saturating_add(pending_timeout.duration()).unwrap_or(Timestamp::MAX))
         {

@@ -57,10 +57,12 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             if lifted.is_empty() {
                 return Ok(self.lifted(&loaded));
             }
-            if status.state.is_terminal() || status.state == State::Deploying || status.ending.is_some() {
-                let ending = status.ending.as_ref().map_or(status.state, |ending| ending.to);
+            let deploys = status.state == State::Deploying || loaded.work.intent.is_some();
+            if status.state.is_terminal() || status.ending.is_some() || deploys {
+                let to = status.ending.as_ref().map_or(status.state, |ending| ending.to);
+                let to = if deploys { State::Deploying } else { to };
                 return Err(Problem::conflict(format!(
-                    "The request is {ending} or about to be: nothing holds it up any more."
+                    "The request is {to} or about to be: nothing holds it up any more."
                 )));
             }
             let entry = Entry {
@@ -72,7 +74,10 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             };
             let step = chain::seal(Some(&loaded.request), &entry).map_err(|_| Problem::broken(&id.to_string()))?;
             match self.api.ledger.record(&step, status.state.worker(), LineChange::Keep).await {
-                Ok(()) => return Ok(self.lifted(&Loaded { request: step.request, work: loaded.work })),
+                Ok(()) => {
+                    tracing::warn!(request = %id, login = %login, lifted = ?lift, "the glass was broken");
+                    return Ok(self.lifted(&Loaded { request: step.request, work: loaded.work }));
+                }
                 Err(LedgerError::Conflict) => loaded = self.load(id).await?.ok_or_else(no_such_request)?,
                 Err(error) => return Err(Problem::of_request(&error, id)),
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use signoff_core::asking::{self, Permission, Standing};
 use signoff_core::blocker::{Blocker, BlockerKind};
 use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
@@ -21,6 +21,9 @@ use super::problem::Problem;
 use super::query::{Parameters, Raw};
 use super::view::{Explanation, GateView};
 
+/// How far ahead a gate is explained: ten years.
+const FARTHEST: SignedDuration = SignedDuration::from_hours(24 * 366 * 10);
+
 impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     /// `GET /v1/gates/explain`
     pub(super) async fn explain(&self, headers: &HeaderMap, query: Raw) -> Result<Response, Problem> {
@@ -35,9 +38,12 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let now = self.api.host.now();
         let given = parameters.parse::<Moment>("at")?.map(|moment| moment.0);
         let at = given.unwrap_or(now);
-        if caller.role(&stack.organization).is_none() {
+        if at > now.saturating_add(FARTHEST).unwrap_or(Timestamp::MAX) {
+            return Err(Problem::malformed("at: give a time within the next ten years."));
+        }
+        if !self.may_read(&caller, &stack).await? {
             return Err(Problem::forbidden(
-                "Only members and admins of the stack's organization see its gates; use the access token of one.",
+                "Only who may read the stack's requests sees what its gate says; use the access token of a member of its organization.",
             ));
         }
         let gates = self.api.ledger.gates().await?;
@@ -64,8 +70,9 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             None => self.caller_may(&caller, gate, &stack, operation).await?,
         };
         let calendar = gates.calendar(gate);
-        let closed = calendar.closed(at, &BTreeSet::new());
-        let opens = closed.as_ref().map_or(at, |closed| closed.opens);
+        let waited = gate.wait.as_ref().and_then(|wait| at.saturating_add(wait.duration()).ok()).unwrap_or(at);
+        let closed = calendar.closed(waited, &BTreeSet::new());
+        let opens = closed.as_ref().map_or(waited, |closed| closed.opens);
         let mut blockers = Vec::new();
         if gates.hold {
             blockers.push(Blocker::new(
@@ -73,9 +80,13 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 "the operator holds all gates: nothing is applied or deployed until hold is switched off",
             ));
         }
+        if let Some(wait) = &gate.wait {
+            let detail = format!("it is applied {wait} after it was approved, at {}", gate.time_zone.show(waited));
+            blockers.push(Blocker::new(BlockerKind::Wait, detail));
+        }
         blockers.extend(closed.map(|closed| Blocker::new(closed.kind, closed.detail)));
         // Who is in line at another time nobody knows.
-        if given.is_none_or(|given| given <= now) {
+        if given.is_none() {
             blockers.extend(self.in_line(&stack, now).await?);
         }
         let mut rules = vec![who];
@@ -85,7 +96,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             operation,
             at,
             number: u64::try_from(number + 1).ok(),
-            gate: Some(GateView::of(&gates, gate)),
+            gate: Some(GateView::of(gate)),
             may_ask,
             rules,
             blockers,
@@ -126,10 +137,12 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             let Some(other) = self.load(waiting.id).await? else { continue };
             let status = &other.request.status;
             let goes_first = match status.state {
-                State::Approved => status.held_until(now).is_none(),
+                State::Approved => status.is_any_applied() || status.held_until(now).is_none(),
                 State::Granted | State::Deploying => true,
                 _ => false,
             };
+            // One that ends without having applied anything stands in nobody's way.
+            let goes_first = goes_first && (status.ending.is_none() || status.is_any_applied());
             if goes_first {
                 let detail = format!("{} goes first on {stack}: it is {}", waiting.id, status.state);
                 first.push(Blocker::new(BlockerKind::EarlierRequest, detail));
@@ -207,6 +220,11 @@ fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
             freeze.to,
             zone.name(),
             freeze.reason.as_str()
+        ));
+    }
+    if let Some(extension) = &gate.pending_extension {
+        rules.push(format!(
+            "While only a window or a freeze holds it up, its time is pushed on, by {extension} in all at most."
         ));
     }
     if !gate.break_glass.is_empty() {

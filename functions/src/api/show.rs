@@ -9,7 +9,7 @@ use signoff_core::asking::Permission;
 use signoff_core::cloud::Role;
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, Loaded};
-use signoff_core::names::{Organization, RequestId};
+use signoff_core::names::{Organization, RequestId, StackName};
 
 use super::Served;
 use super::callers::{Caller, Callers};
@@ -81,19 +81,23 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let loaded = self.load(id).await?.ok_or_else(no_such_request)?;
         let stack = &loaded.request.ask.stack;
         let is_elsewhere = parameters.text("organization").is_some_and(|named| named != stack.organization.as_str());
-        let may_read = !is_elsewhere
-            && match caller.role(&stack.organization) {
-                Some(Role::Admin | Role::Member) => true,
-                Some(Role::StackCollaborator) => {
-                    let permission = match self.door.known_permission(&*self.api.host, caller, stack) {
-                        Some(known) => known,
-                        None => self.door.permission(&*self.api.callers, &*self.api.host, caller, stack).await?,
-                    };
-                    permission >= Permission::Read
-                }
-                Some(Role::Other) | None => false,
-            };
+        let may_read = !is_elsewhere && self.may_read(caller, stack).await?;
         may_read.then_some(loaded).ok_or_else(no_such_request)
+    }
+
+    /// Whether the caller may read the requests of a stack.
+    pub(super) async fn may_read(&self, caller: &Caller, stack: &StackName) -> Result<bool, Problem> {
+        Ok(match caller.role(&stack.organization) {
+            Some(Role::Admin | Role::Member) => true,
+            Some(Role::StackCollaborator) => {
+                let permission = match self.door.known_permission(&*self.api.host, caller, stack) {
+                    Some(known) => known,
+                    None => self.door.permission(&*self.api.callers, &*self.api.host, caller, stack).await?,
+                };
+                permission >= Permission::Read
+            }
+            Some(Role::Other) | None => false,
+        })
     }
 
     /// What is known of a request.

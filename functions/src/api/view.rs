@@ -166,6 +166,9 @@ pub struct EventsView {
 pub struct GatesView {
     /// Whether signoff applies and deploys nothing for now.
     pub hold: bool,
+    /// When nothing is applied at any gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
     /// The gates; the first that matches a stack is its gate.
     pub gates: Vec<GateView>,
 }
@@ -202,7 +205,7 @@ pub struct GateView {
     /// When approved requests are applied; none: at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
-    /// When nothing is applied; those of all gates come last.
+    /// When nothing is applied, besides the freezes of all gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
     /// How long after the last approval that was needed a request is applied at the earliest.
@@ -239,7 +242,7 @@ pub struct Explanation {
     pub rules: Vec<String>,
     /// What would hold it up at that moment, if it were approved then.
     pub blockers: Vec<Blocker>,
-    /// When the windows and freezes let it through.
+    /// When the wait, the windows and the freezes let it through.
     pub opens: Option<Timestamp>,
 }
 
@@ -294,14 +297,14 @@ impl RequestView {
 impl GatesView {
     /// Shows the gates that `is_shown` picks.
     pub fn of(gates: &Gates, is_shown: impl Fn(&Gate) -> bool) -> Self {
-        let view = |gate: &Gate| GateView::of(gates, gate);
-        Self { hold: gates.hold, gates: gates.gates.iter().filter(|gate| is_shown(gate)).map(view).collect() }
+        let gates_shown = gates.gates.iter().filter(|gate| is_shown(gate)).map(GateView::of).collect();
+        Self { hold: gates.hold, freezes: gates.freezes.clone(), gates: gates_shown }
     }
 }
 
 impl GateView {
-    /// Shows one of the gates.
-    pub fn of(gates: &Gates, gate: &Gate) -> Self {
+    /// Shows a gate.
+    pub fn of(gate: &Gate) -> Self {
         Self {
             stacks: gate.stacks.clone(),
             environment: gate.environment.clone(),
@@ -316,7 +319,7 @@ impl GateView {
             requesters: gate.requesters.clone(),
             time_zone: gate.time_zone.clone(),
             windows: gate.windows.clone(),
-            freezes: gate.freezes.iter().chain(&gates.freezes).cloned().collect(),
+            freezes: gate.freezes.clone(),
             wait: gate.wait.clone(),
             pending_extension: gate.pending_extension.clone(),
             approvals_for: gate.approvals_for.clone(),

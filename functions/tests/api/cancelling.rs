@@ -2,8 +2,7 @@
 
 use serde_json::json;
 use signoff_core::event::{Event, RestsOn};
-use signoff_core::host::Host;
-use signoff_core::ledger::{Begin, Cause, Intent, Ledger};
+use signoff_core::ledger::Ledger;
 use signoff_core::request::{Outcome, State};
 
 use crate::setup::World;
@@ -63,12 +62,7 @@ async fn what_is_over_or_ends_otherwise_is_409() {
 async fn it_is_too_late_once_an_intent_to_deploy_is_recorded() {
     let world = World::new().await;
     let id = world.asked().await;
-    let now = world.host.now();
-    let until = now + std::time::Duration::from_secs(60);
-    let Begin::Held(_, lease) = world.ledger.begin(id, world.host.ulid(), now, until, Cause::Due).await.unwrap() else {
-        panic!("nobody else has it")
-    };
-    world.ledger.intend(&lease, &Intent { at: now, settles_at: until }).await.unwrap();
+    world.intended(id).await;
     world.cancel("alice", id).await.problem(409);
     assert!(world.load(id).await.request.status.ending.is_none());
 }

@@ -1,9 +1,10 @@
 //! What a request may say of its time, what is lifted from it, and what a gate says of itself.
 
 use serde_json::{Value, json};
+use signoff_core::asking::Permission;
 use signoff_core::event::{Event, RestsOn};
 use signoff_core::gate::Gates;
-use signoff_core::ledger::Ledger;
+use signoff_core::ledger::{Ledger, Work};
 use signoff_core::request::{Outcome, State};
 
 use crate::setup::{GATES, World, want};
@@ -42,6 +43,9 @@ async fn a_time_is_kept_shown_and_bounds_the_expiry() {
         (json!({"notBefore": "2026-11-26T12:00:00Z"}), &["/notBefore"]),
         (json!({"notBefore": "2026-11-23T18:00"}), &["/notBefore"]),
         (json!({"notBefore": "9999-12-31T00:00:00Z"}), &["/notBefore"]),
+        // The gate has a wait of ten minutes.
+        (json!({"notAfter": "2026-11-23T12:10:00Z"}), &["/notAfter"]),
+        (json!({"pendingTimeout": "10m"}), &["/pendingTimeout"]),
     ] {
         assert_eq!(world.ask("alice", timed(bad.clone())).await.pointers(), pointers, "{bad}");
     }
@@ -77,6 +81,10 @@ async fn the_glass_is_broken_by_whom_the_gate_names_with_a_reason_and_once() {
         post("bob", json!({"lift": ["line", "wait"], "reason": "Still"})).await.ok(202)["lifted"],
         json!(["window", "wait", "line"])
     );
+    let lease = world.intended(id).await;
+    let late = post("bob", json!({"lift": ["freeze"], "reason": "x"})).await;
+    assert_eq!(late.problem(409)["detail"], "The request is deploying or about to be: nothing holds it up any more.");
+    world.ledger.finish(&lease, &Work::default()).await.unwrap();
     let outcome = Outcome::new("expired", "Too late.");
     world.record(id, Event::EndDecided { to: State::Expired, outcome, rests_on: RestsOn::default() }).await;
     post("bob", json!({"lift": ["freeze"], "reason": "x"})).await.problem(409);
@@ -91,7 +99,9 @@ async fn a_gate_says_who_may_ask_what_holds_and_when_it_opens() {
     let now = explain("alice", "").await.ok(200);
     assert_eq!((&now["number"], &now["operation"], &now["mayAsk"]), (&json!(2), &json!("update"), &json!(true)));
     assert_eq!((&now["at"], &now["opens"]), (&json!("2026-11-23T12:00:00Z"), &json!("2026-11-24T08:00:00Z")));
-    assert_eq!(now["blockers"][0]["kind"], "window");
+    let kinds =
+        |of: &Value| of["blockers"].as_array().unwrap().iter().map(|one| one["kind"].clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(&now), ["wait", "window"]);
     let rules = now["rules"].to_string();
     for said in [
         "2 different people",
@@ -101,8 +111,13 @@ async fn a_gate_says_who_may_ask_what_holds_and_when_it_opens() {
     ] {
         assert!(rules.contains(said), "{said}: {rules}");
     }
-    let open = explain("alice", "&at=2026-11-24T10:59:59Z&operation=refresh").await.ok(200);
-    assert_eq!((&open["blockers"], &open["opens"]), (&json!([]), &json!("2026-11-24T10:59:59Z")));
+    let open = explain("alice", "&at=2026-11-24T10:49:59Z&operation=refresh").await.ok(200);
+    assert_eq!((kinds(&open), &open["opens"]), (vec![json!("wait")], &json!("2026-11-24T10:59:59Z")));
+    let missed = explain("alice", "&at=2026-11-24T10:50:00Z").await.ok(200);
+    assert_eq!(
+        (kinds(&missed), &missed["opens"]),
+        (vec![json!("wait"), json!("window")], &json!("2026-12-01T08:00:00Z"))
+    );
     let others =
         async |requester: &str| explain("alice", &format!("&requester={requester}")).await.ok(200)["mayAsk"].clone();
     assert_eq!((others("bob").await, others("machine:ci").await), (Value::Null, json!(false)));
@@ -114,6 +129,12 @@ async fn a_gate_says_who_may_ask_what_holds_and_when_it_opens() {
     assert_eq!((&none["gate"], &none["mayAsk"]), (&Value::Null, &json!(false)));
     world.get("alice", "/v1/gates/explain").await.problem(400);
     explain("alice", "&at=soon").await.problem(400);
+    explain("alice", "&at=2037-01-01T00:00:00Z").await.problem(400);
     explain("alice", "&requester=a%20b").await.problem(400);
-    explain("stranger", "").await.problem(403);
+    for nobody in ["stranger", "odd", "visitor"] {
+        explain(nobody, "").await.problem(403);
+    }
+    world.callers.allow("visitor", "acme/web/prod", Permission::Read);
+    world.host.forward(120);
+    assert_eq!(explain("visitor", "").await.ok(200)["mayAsk"], false);
 }

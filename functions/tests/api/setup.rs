@@ -18,7 +18,7 @@ use signoff_core::cloud::{CloudError, Identity, Machine, Role};
 use signoff_core::event::{Actor, Entry, Event};
 use signoff_core::gate::Gates;
 use signoff_core::host::Host;
-use signoff_core::ledger::{Ledger, LineChange, Loaded};
+use signoff_core::ledger::{Begin, Cause, Intent, Lease, Ledger, LineChange, Loaded};
 use signoff_core::names::{Login, RequestId, StackName};
 use signoff_functions::api::{self, Api, Callers};
 use signoff_functions::dynamo::{Dynamo, create_table};
@@ -274,6 +274,18 @@ impl World {
     pub(crate) async fn cancel(&self, login: &str, id: RequestId) -> Answer {
         let body = json!({"reason": "Not today"});
         self.post(login, &format!("/v1/requests/{id}/cancel"), body.to_string()).await
+    }
+
+    /// A worker has written its intent to deploy, and holds the lease.
+    pub(crate) async fn intended(&self, id: RequestId) -> Lease {
+        let now = self.host.now();
+        let until = now + Duration::from_secs(60);
+        let Begin::Held(_, lease) = self.ledger.begin(id, self.host.ulid(), now, until, Cause::Due).await.unwrap()
+        else {
+            panic!("nobody else has it")
+        };
+        self.ledger.intend(&lease, &Intent { at: now, settles_at: until }).await.unwrap();
+        lease
     }
 
     pub(crate) async fn load(&self, id: RequestId) -> Loaded {

@@ -61,6 +61,11 @@ fn clocks_that_go_forward_or_back_shift_windows_with_them() {
     assert_eq!(opens("Europe/Berlin", office, &[], "2026-10-24T20:00:00Z"), "2026-10-25T08:00:00Z");
     let missing = &["daily 02:15-02:45"];
     assert_eq!(opens("Europe/Berlin", missing, &[], "2026-03-29T00:00:00Z"), "2026-03-30T00:15:00Z");
+    // What has no such hour this Sunday opens on the next one.
+    let weekly = &["sun 02:00-03:00"];
+    assert_eq!(opens("Europe/Berlin", weekly, &[], "2026-03-24T10:00:00Z"), "2026-04-05T00:00:00Z");
+    let until = &[("2026-03-20T00:00", "2026-03-24T00:00")];
+    assert_eq!(opens("Europe/Berlin", weekly, until, "2026-03-21T10:00:00Z"), "2026-04-05T00:00:00Z");
     let cut = &["daily 02:30-03:30"];
     assert_eq!(opens("Europe/Berlin", cut, &[], "2026-03-29T00:00:00Z"), "2026-03-29T01:00:00Z");
     let twice = &["daily 02:15-02:45"];
@@ -86,6 +91,18 @@ fn a_freeze_wins_and_is_the_longer_one_where_clocks_change() {
 }
 
 #[test]
+fn the_end_of_time_is_found_at_once() {
+    assert_eq!(closes_for_ever("9999-12-30T20:00:00Z"), Some(Timestamp::MAX));
+    assert_eq!(closes_for_ever("2026-12-30T20:00:00Z"), Some(at("2027-01-04T09:00:00Z")));
+}
+
+fn closes_for_ever(moment: &str) -> Option<Timestamp> {
+    let windows = [window("mon 09:00-10:00")];
+    let calendar = Calendar { zone: &Zone::UTC, windows: &windows, freezes: Vec::new() };
+    calendar.closed(at(moment), &BTreeSet::new()).map(|closed| closed.opens)
+}
+
+#[test]
 fn what_is_lifted_does_not_count() {
     let (zone, windows) = (zone("Europe/Berlin"), [window("mon 09:00-17:00")]);
     let freezes = [freeze("2026-12-20T00:00", "2027-01-04T00:00")];
@@ -96,7 +113,7 @@ fn what_is_lifted_does_not_count() {
         (frozen.kind, frozen.detail.as_str()),
         (
             BlockerKind::Freeze,
-            "nothing is applied until 2027-01-04 00:00 Europe/Berlin: Year end (and then the window opens at 2027-01-04 09:00 Europe/Berlin)"
+            "nothing is applied until 2027-01-04 00:00 Europe/Berlin: Year end (and after that something else holds it up until 2027-01-04 09:00 Europe/Berlin)"
         )
     );
     let outside = closed(&[Lift::Freeze, Lift::Wait, Lift::Line]).unwrap();

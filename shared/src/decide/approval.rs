@@ -172,7 +172,7 @@ fn late(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Option<Next> {
     let outcome = match status.first_applied_at() {
         Some(first) => {
             let until = first.saturating_add(ask.grant_expiration.duration()).unwrap_or(first);
-            if known.now < until {
+            if known.now < until && !moment::is_past(known, first) {
                 return None;
             }
             let all_applied = all.iter().all(One::is_applied);
@@ -193,14 +193,14 @@ fn late(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Option<Next> {
                 (
                     "not-deployed-in-time",
                     format!(
-                        "It was applied, but its moment to deploy did not come before the grant ran out{waited}. Nothing is deployed. Ask again."
+                        "It was applied, but its moment to deploy did not come in time{waited}. Nothing is deployed. Ask again."
                     ),
                 )
             } else {
                 (
                     "not-applied-in-time",
                     format!(
-                        "It was applied in part, and the rest could not be applied before the first grant ran out{waited}. Nothing is deployed. Ask again."
+                        "It was applied in part, and the rest could not be applied in time{waited}. Nothing is deployed. Ask again."
                     ),
                 )
             };
@@ -233,7 +233,7 @@ fn time(known: &Known<'_>) -> String {
     let ask = &known.request.ask;
     match (ask.not_after, known.request.status.extended_until) {
         (Some(last), _) if last <= known.now => format!("before {last}, which is the latest that was asked for"),
-        (_, Some(until)) => format!("until {until}"),
+        (_, Some(until)) => format!("by {until}, to which its time was pushed on"),
         _ => format!("within {}", ask.pending_timeout),
     }
 }

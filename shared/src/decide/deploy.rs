@@ -51,6 +51,10 @@ pub(super) fn create(known: &Known<'_>) -> Next {
             ),
         );
     }
+    if known.request.status.grant.as_ref().is_some_and(|grant| moment::is_past(known, grant.applied_at)) {
+        let message = "It is later than the latest that was asked for. Nothing is deployed. Ask again.";
+        return stop(known, State::Expired, Outcome::new("not-deployed-in-time", message), Actor::SIGNOFF);
+    }
     if known.request.status.grant.as_ref().is_none_or(|grant| known.now >= grant.expires_at) {
         let message = format!(
             "The grant ran out before the deployment could be created{}. Nothing is deployed. Ask again.",

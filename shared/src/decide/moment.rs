@@ -14,33 +14,68 @@ use crate::request::State;
 /// How much time a request has at least when its window opens or its freeze ends, or its time is pushed on.
 const LEAST: SignedDuration = SignedDuration::from_hours(1);
 
-/// What keeps an approved request from being applied now. Once something is applied there is no way back, so then nothing does.
+/// What keeps an approved request from being applied now. What follows an apply of its own at once belongs to it; what somebody else applied is measured
+/// anew. If all is applied there is nothing left to hold up but the deployment.
 pub(super) fn not_yet(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     let status = &known.request.status;
-    if status.is_any_applied() || known.facts.tried.iter().any(|act| matches!(act, Act::Apply(_))) {
+    let all_applied = status.change_requests.iter().all(|one| one.applied_at.is_some());
+    if all_applied || known.facts.tried.iter().any(|act| matches!(act, Act::Apply(_))) {
         return None;
     }
-    if let Some((kind, until)) = status.held_until(known.now) {
-        let shown = gate.time_zone.show(until);
-        let detail = match kind {
-            BlockerKind::Wait => {
-                format!("it is applied {} after it was approved, at {shown}", words(status.wait.as_ref()))
-            }
-            _ => format!("it was asked for {shown} or later"),
-        };
-        return Some(wait(Blocker::new(kind, detail), until));
+    if let Some(first) = status.first_applied_at() {
+        let expires_at = later(first, known.request.ask.grant_expiration.duration());
+        return held(known, gate, Some(first), expires_at);
     }
-    let closed = known.facts.gates.calendar(gate).closed(known.now, &status.lifted)?;
-    if let Some(next) = pushed_on(known, gate) {
+    // What is closed now may only be waited for in time.
+    if status.held_until(known.now).is_none()
+        && let Some(next) = pushed_on(known, gate)
+    {
         return Some(next);
     }
-    let expires_at = known.request.expires_at();
-    let too_late = if closed.opens < expires_at {
+    held(known, gate, None, known.request.expires_at())
+}
+
+/// What keeps a request that is applied from being deployed now, other than in the moments after its apply: a window or a freeze, and what whoever
+/// applied it did not wait for.
+pub(super) fn closed_again(known: &Known<'_>, gate: &Gate) -> Option<Next> {
+    let grant = known.request.status.grant.as_ref()?;
+    held(known, gate, Some(grant.applied_at), grant.expires_at)
+}
+
+/// Whether the latest time that was asked for had passed when it was applied, or has by more than what belongs together.
+pub(super) fn is_past(known: &Known<'_>, applied_at: Timestamp) -> bool {
+    known.request.ask.not_after.is_some_and(|last| last < applied_at || later(last, TOGETHER) < known.now)
+}
+
+/// What holds it up: a time of its own, or the gate's windows and freezes. `until` is when it is over in any case.
+fn held(known: &Known<'_>, gate: &Gate, applied_at: Option<Timestamp>, until: Timestamp) -> Option<Next> {
+    let status = &known.request.status;
+    let (kind, opens, detail) = match status.held_until(known.now) {
+        Some((BlockerKind::Wait, opens)) => {
+            let wait = status.wait.as_ref().map(ToString::to_string).unwrap_or_default();
+            let shown = gate.time_zone.show(opens);
+            (BlockerKind::Wait, opens, format!("it is applied {wait} after it was approved, at {shown}"))
+        }
+        Some((kind, opens)) => (kind, opens, format!("it was asked for {} or later", gate.time_zone.show(opens))),
+        None => {
+            let calendar = known.facts.gates.calendar(gate);
+            let closed = calendar.closed(known.now, &status.lifted)?;
+            let was_open = |at: Timestamp| {
+                known.now.duration_since(at) <= TOGETHER && calendar.closed(at, &status.lifted).is_none()
+            };
+            if applied_at.is_some_and(was_open) {
+                return None;
+            }
+            (closed.kind, closed.opens, closed.detail)
+        }
+    };
+    let too_late = if opens < until {
         String::new()
     } else {
-        format!("; its own time is up before, at {}", gate.time_zone.show(expires_at))
+        format!("; its own time is up before, at {}", gate.time_zone.show(until))
     };
-    Some(wait(Blocker::new(closed.kind, format!("{}{too_late}", closed.detail)), closed.opens))
+    let waiting = vec![Blocker::new(kind, format!("{detail}{too_late}"))];
+    Some(Next::Rest(Rest { waiting, until: None, moment: Some(opens.min(until)) }))
 }
 
 /// Pushes a request's time on while only a window or a freeze holds it up: when that is over, its time begins anew, to the bound that the
@@ -53,11 +88,10 @@ pub(super) fn pushed_on(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     }
     let extension = gate.pending_extension.as_ref()?;
     let closed = known.facts.gates.calendar(gate).closed(known.now, &status.lifted)?;
-    let least = closed.opens.saturating_add(LEAST.min(ask.pending_timeout.duration())).unwrap_or(Timestamp::MAX);
+    let least = later(closed.opens, LEAST.min(ask.pending_timeout.duration()));
     if known.request.expires_at() >= least {
         return None;
     }
-    let later = |from: Timestamp, by: SignedDuration| from.saturating_add(by).unwrap_or(Timestamp::MAX);
     let bound = later(later(ask.created_at, ask.pending_timeout.duration()), extension.duration());
     let expires_at = ask.in_time(later(closed.opens, ask.pending_timeout.duration()).min(bound));
     // What does not reach its opening is of no use.
@@ -65,21 +99,6 @@ pub(super) fn pushed_on(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     reaches.then(|| Next::record(Event::Extended { expires_at, why: closed.detail }, Actor::SIGNOFF))
 }
 
-/// What keeps a request that is applied from being deployed now: a window or a freeze that was in force at its apply, when somebody else applied it, or
-/// that began more than [`TOGETHER`] after it.
-pub(super) fn closed_again(known: &Known<'_>, gate: &Gate) -> Option<Next> {
-    let grant = known.request.status.grant.as_ref()?;
-    let together = known.now.duration_since(grant.applied_at) <= TOGETHER;
-    let at = if together { grant.applied_at.min(known.now) } else { known.now };
-    let closed = known.facts.gates.calendar(gate).closed(at, &known.request.status.lifted)?;
-    let until = closed.opens.max(known.now).min(grant.expires_at);
-    Some(wait(Blocker::new(closed.kind, closed.detail), until))
-}
-
-fn wait(blocker: Blocker, until: Timestamp) -> Next {
-    Next::Rest(Rest { waiting: vec![blocker], until: None, moment: Some(until) })
-}
-
-fn words(period: Option<&crate::period::Period>) -> String {
-    period.map(ToString::to_string).unwrap_or_default()
+fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
+    from.saturating_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -54,6 +54,8 @@ pub(crate) struct Inside {
     pub(crate) calls: usize,
     /// The call, counted from 0, from which on none has an effect any more: the process died.
     pub(crate) dead_from: Option<usize>,
+    /// What happens while an intent to deploy is written.
+    pub(crate) intending: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The ledger.
@@ -226,6 +228,9 @@ impl Ledger for Book {
                 return Err(LedgerError::Conflict);
             }
             row.work.intent = Some(intent.clone());
+            if let Some(happens) = inside.intending.take() {
+                happens();
+            }
             Ok(())
         })
     }

@@ -130,6 +130,12 @@ impl World {
         if state == State::PendingApproval {
             return world;
         }
+        if state == State::Granted {
+            world.cloud.approve("bob");
+            world.look(Worker::Apply).unwrap();
+            assert_eq!(world.state(), State::Granted);
+            return world;
+        }
         world.cloud.inside().paused = state == State::Approved;
         world.book.inside().gates.hold = state == State::Approved;
         world.cloud.approve("bob");

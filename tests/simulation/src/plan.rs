@@ -203,8 +203,7 @@ impl Plan {
 
     /// How long a lease is, in milliseconds: as [`Timing`] has it.
     pub fn lease(&self) -> i64 {
-        let seconds = (self.timing.budget + self.timing.call * 2).as_secs() + 1;
-        i64::try_from(seconds).unwrap_or(0) * 1_000
+        i64::try_from(self.timing.lease().as_millis()).unwrap_or(0)
     }
 }
 

@@ -273,3 +273,17 @@ fn what_is_submitted_has_nothing_more_to_clean_up() {
         );
     }
 }
+
+#[test]
+fn what_stands_still_until_the_grant_ran_out_deploys_nothing() {
+    let world = World::to(State::Granted);
+    let expires_at = world.request().status.grant.unwrap().expires_at;
+    world.clock.pass(expires_at.duration_since(world.clock.now()) - SignedDuration::from_secs(10));
+    let clock = world.clock.clone();
+    world.book.inside().intending = Some(Box::new(move || clock.pass(SignedDuration::from_secs(20))));
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!(world.waits(), ["pulumi-cloud: its grant ran out before the deployment could be created"]);
+    world.pass(5);
+    assert_eq!((world.state(), world.cloud.count("deploy")), (State::Expired, 0));
+    assert!(world.outcome().starts_with("not-deployed-in-time: "), "{}", world.outcome());
+}

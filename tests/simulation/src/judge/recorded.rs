@@ -201,7 +201,7 @@ pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &str, id: Reque
         table.requests.get(other).is_some_and(|row| {
             let status = &row.request.status;
             // One that waited for a time of its own when the line was read holds nobody up.
-            let free = status.held_until(later(look.began, -world.plan.skew)).is_none();
+            let free = status.is_any_applied() || status.held_until(later(look.began, -world.plan.skew)).is_none();
             status.state == State::Approved
                 && free
                 && status.ending.is_none()

@@ -109,9 +109,7 @@ fn applies(world: &mut World, look: &Look, id: &str) {
     }
     let applied = |one: &String| world.cloud.change_request(one).is_some_and(|one| one.status.word() == "applied");
     let first = !ids.iter().any(applied);
-    if first {
-        in_its_time(world, look, "apply");
-    }
+    in_its_time(world, look, "apply");
     world.check("late: stack", !first || look.free == Some(true), || {
         format!("{id} of {request} is applied while the stack was seen as free: {:?}", look.free)
     });
@@ -146,14 +144,14 @@ fn in_its_time(world: &mut World, look: &Look, what: &str) {
         let closed = gates.calendar(gate).closed(later(at, -slack - skew), &status.lifted);
         closed.is_some_and(|closed| closed.opens > later(at, skew))
     };
-    let applied = status.grant.as_ref().map(|grant| grant.applied_at).filter(|_| what == "deployment");
+    let applied = status.first_applied_at();
     let together = i64::try_from(TOGETHER.as_millis()).unwrap_or(0) + slack;
     let bad = match applied {
         Some(applied) if world.now <= later(applied, together) => shut(applied) && shut(world.now),
         _ => shut(world.now),
     };
     world.check("9 window", !bad, || format!("{what} of {} outside of its window, or in a freeze", look.request));
-    let held = status.held_until(later(world.now, skew)).filter(|_| what == "apply");
+    let held = status.held_until(later(world.now, skew));
     world.check("9 its time", held.is_none(), || format!("{what} of {} while {held:?}", look.request));
     if world.plan.conditions.any() || !status.lifted.is_empty() {
         world.coverage.add("conditions", format!("{what}, in its time"));
