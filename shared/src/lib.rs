@@ -16,6 +16,7 @@ pub mod doorbell;
 pub mod event;
 pub mod facts;
 pub mod gate;
+pub mod github;
 pub mod host;
 pub mod ledger;
 pub mod look;
