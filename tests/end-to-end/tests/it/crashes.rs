@@ -118,8 +118,9 @@ async fn killed_while_it_follows_a_deployment_that_ends_meanwhile() {
     let id = gate.ask("alice", "acme/web/prod", "update").await;
     let next = gate.ask("alice", "acme/web/prod", "update").await;
     gate.approve("bob", &id).await;
-    gate.approve("bob", &next).await;
     gate.expect_state(&id, "deploying").await;
+    gate.approve("bob", &next).await;
+    gate.expect_blocker(&next, "earlier-request").await;
     gate.kill().await;
     gate.sim.cloud().set_hold("acme/web/prod", false);
     gate.expect_history(
