@@ -16,10 +16,10 @@ import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
 import { dashboard } from "./parts/dashboard";
 import { encryptionKey, useKey } from "./parts/encryption";
 import { ANSWER_SECONDS, httpApi, publicUrl, routes } from "./parts/http";
-import { ACCESS, CHECKPOINT_ACCESS, readSecrets, tableStatements } from "./parts/permissions";
+import { ACCESS, CHECKPOINT_ACCESS, POLL_ACCESS, readSecrets, tableStatements } from "./parts/permissions";
 import { approvalRule, principalTeam, provider, webhooks } from "./parts/pulumi-cloud";
 import { everySweep } from "./parts/schedule";
-import { principalTokens, webhookSecrets } from "./parts/secrets";
+import { arnsOf, githubSecrets, principalTokens, webhookSecrets } from "./parts/secrets";
 import { type Site, tagsOf } from "./parts/site";
 import { gatesItem, stateTable } from "./parts/table";
 
@@ -36,6 +36,7 @@ const after = [gates];
 
 const secrets = webhookSecrets(site);
 const tokens = principalTokens(site);
+const github = githubSecrets(site);
 const checkpoints = checkpointStore(site);
 
 // Where it is reached.
@@ -57,13 +58,17 @@ const receive = new RustFunction("receive", {
   timeoutSeconds: ANSWER_SECONDS,
   statements: [
     ...tableStatements(table, ACCESS.receive),
-    ...readSecrets([secrets.current.arn, ...(secrets.previous === undefined ? [] : [secrets.previous.arn])]),
+    ...readSecrets([secrets, ...(github === undefined ? [] : [github.webhook])].flatMap(arnsOf)),
     ...useKey(site.key, region, "dynamodb", "secretsmanager"),
   ],
   environment: {
     ...all,
     SIGNOFF_WEBHOOK_SECRET_ID: secrets.current.arn,
     ...(secrets.previous === undefined ? {} : { SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID: secrets.previous.arn }),
+    ...(github === undefined ? {} : { SIGNOFF_GITHUB_SECRET_ID: github.webhook.current.arn }),
+    ...(github?.webhook.previous === undefined
+      ? {}
+      : { SIGNOFF_GITHUB_SECRET_PREVIOUS_ID: github.webhook.previous.arn }),
   },
 });
 const api = new RustFunction("api", {
@@ -80,6 +85,7 @@ const reconcile = new RustFunction("reconcile", {
   statements: [
     ...tableStatements(table, ACCESS.reconcile),
     ...useKey(site.key, region, "dynamodb"),
+    ...(github === undefined ? [] : tableStatements(table, POLL_ACCESS, "Poll")),
     ...(checkpoints === undefined
       ? []
       : [...tableStatements(table, CHECKPOINT_ACCESS, "Checkpoints"), ...writeCheckpoints(site, checkpoints)]),
@@ -92,7 +98,7 @@ const reconcile = new RustFunction("reconcile", {
       : { SIGNOFF_CHECKPOINT_BUCKET: checkpoints.bucket.bucket, SIGNOFF_CHECKPOINT_KEY: checkpoints.key.arn }),
   },
 });
-const stage = routes(site, http, { receive, api });
+const stage = routes(site, http, { receive, api }, github !== undefined);
 everySweep(site, reconcile);
 
 // What acts, woken by the stream. These alone can read the principals' tokens.
@@ -109,11 +115,23 @@ const acts = {
     SIGNOFF_TOKEN_PREFIX: tokens.prefix,
   },
 };
-const mayAct = [...readSecrets(tokens.arns), ...useKey(site.key, region, "dynamodb", "secretsmanager")];
-const apply = new StreamWorker("apply", { ...acts, statements: [...tableStatements(table, ACCESS.apply), ...mayAct] });
+const mayUse = useKey(site.key, region, "dynamodb", "secretsmanager");
+const apply = new StreamWorker("apply", {
+  ...acts,
+  statements: [
+    ...tableStatements(table, ACCESS.apply),
+    ...readSecrets([...tokens.arns, ...(github === undefined ? [] : [github.token])]),
+    ...mayUse,
+  ],
+  environment: {
+    ...acts.environment,
+    ...(github === undefined ? {} : { SIGNOFF_GITHUB_TOKEN_ID: github.token }),
+    ...(settings.github.url === undefined ? {} : { SIGNOFF_GITHUB_URL: settings.github.url }),
+  },
+});
 const deploy = new StreamWorker("deploy", {
   ...acts,
-  statements: [...tableStatements(table, ACCESS.deploy), ...mayAct],
+  statements: [...tableStatements(table, ACCESS.deploy), ...readSecrets(tokens.arns), ...mayUse],
 });
 
 // At Pulumi Cloud.
@@ -130,6 +148,8 @@ const page = dashboard(site, { receive, api, apply: apply.function, deploy: depl
 
 export const apiUrl = url;
 export const webhookUrl = ringsAt;
+export const githubWebhookUrl = github === undefined ? undefined : pulumi.interpolate`${url}/webhooks/github`;
+export const githubWebhookSecret = github?.webhook.current.arn;
 export const tableName = table.name;
 export const checkpointBucket = checkpoints?.bucket.bucket;
 export const checkpointKey = checkpoints?.key.arn;

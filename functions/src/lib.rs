@@ -5,6 +5,7 @@ pub mod api;
 pub mod aws;
 pub mod checkpoint;
 pub mod dynamo;
+pub mod github;
 pub mod logs;
 pub mod machine;
 pub mod metrics;

@@ -10,6 +10,10 @@
 //! | `SIGNOFF_TOKEN_PREFIX` | the principals' tokens in Secrets Manager: this, and the principal's name (`apply`, `deploy`) |
 //! | `SIGNOFF_WEBHOOK_SECRET_ID` | the webhook's secret in Secrets Manager (`receive`) |
 //! | `SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID` | the one before, while it is being rotated (`receive`; optional) |
+//! | `SIGNOFF_GITHUB_SECRET_ID` | the secret of GitHub's webhook in Secrets Manager (`receive`; optional) |
+//! | `SIGNOFF_GITHUB_SECRET_PREVIOUS_ID` | the one before, while it is being rotated (`receive`; optional) |
+//! | `SIGNOFF_GITHUB_TOKEN_ID` | the token that reads branches at GitHub, in Secrets Manager (`apply`; optional) |
+//! | `SIGNOFF_GITHUB_URL` | GitHub's API (`apply`; default `https://api.github.com`) |
 //! | `SIGNOFF_SWEEP_SECONDS` | the time between two sweeps (default 60) |
 //! | `SIGNOFF_CHECKPOINT_BUCKET` | where checkpoints of the audit trail go (`reconcile`; optional) |
 //! | `SIGNOFF_CHECKPOINT_KEY` | the ARN of the KMS key that signs them (`reconcile`; with the bucket) |
@@ -22,6 +26,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use lambda_runtime::Error;
+use signoff_core::branches::Branches;
 use signoff_core::look::{Gatekeeper, Timing};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -29,11 +34,13 @@ use crate::api::Api;
 use crate::aws::Http;
 use crate::checkpoint::{Aws, BucketCheckpoints};
 use crate::dynamo::Dynamo;
+use crate::github::{GITHUB_URL, GitHubClient, Token};
 use crate::logs::{self, StandardOutput};
 use crate::machine::Machine;
 use crate::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use crate::receive::{Receive, StoredSecrets};
 use crate::secrets::{SecretsManager, Tokens};
+use crate::stream::Pushes;
 use crate::tls::Trust;
 
 /// How long after a call whose answer never came its effect may still show, on Lambda.
@@ -97,17 +104,42 @@ impl Function {
     /// # Errors
     /// If the environment lacks something.
     pub fn keeper(&self) -> Result<Arc<Keeper>, Error> {
-        let manager = SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone());
-        let tokens = Tokens::Stored { manager, prefix: needed("SIGNOFF_TOKEN_PREFIX")? };
         let options = ClientOptions::default();
         Ok(Arc::new(Gatekeeper {
             ledger: Dynamo::clone(&self.ledger),
-            cloud: PrincipalClient::new(pulumi(options)?, tokens),
+            cloud: self.principals(options)?,
             host: *self.machine,
             installation: variable("SIGNOFF_INSTALLATION").unwrap_or_else(|| "signoff".to_owned()),
             link: variable("SIGNOFF_PUBLIC_URL").map(|url| format!("{}/v1/requests/", url.trim_end_matches('/'))),
             timing: Timing { sweep: self.sweep_every()?, settle: SETTLE, budget: BUDGET, call: options.timeout },
         }))
+    }
+
+    /// What asks for what was pushed; nothing, if there is no token for GitHub.
+    ///
+    /// # Errors
+    /// If the environment lacks something.
+    pub fn pushes(&self) -> Result<Option<Arc<dyn Pushes>>, Error> {
+        let Some(token) = variable("SIGNOFF_GITHUB_TOKEN_ID") else { return Ok(None) };
+        let options = ClientOptions::default();
+        let url = variable("SIGNOFF_GITHUB_URL").unwrap_or_else(|| GITHUB_URL.to_owned());
+        let token = Token::Stored { manager: self.secrets(), name: token };
+        Ok(Some(Arc::new(Branches {
+            ledger: Dynamo::clone(&self.ledger),
+            github: GitHubClient::trusting(&url, options, &trust()?, token)?,
+            cloud: self.principals(options)?,
+            host: *self.machine,
+            sweep: self.sweep_every()?,
+        })))
+    }
+
+    fn secrets(&self) -> SecretsManager {
+        SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone())
+    }
+
+    fn principals(&self, options: ClientOptions) -> Result<PrincipalClient, Error> {
+        let tokens = Tokens::Stored { manager: self.secrets(), prefix: needed("SIGNOFF_TOKEN_PREFIX")? };
+        Ok(PrincipalClient::new(pulumi(options)?, tokens))
     }
 
     /// What the HTTP API works with.
@@ -132,12 +164,15 @@ impl Function {
     /// # Errors
     /// If the environment lacks something.
     pub fn receive(&self) -> Result<Receive<Dynamo, Machine, StoredSecrets>, Error> {
+        let manager = self.secrets();
         let secrets = StoredSecrets {
-            manager: SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone()),
+            manager: manager.clone(),
             current: needed("SIGNOFF_WEBHOOK_SECRET_ID")?,
             previous: variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID"),
         };
-        Ok(Receive { ledger: Arc::clone(&self.ledger), secrets, host: Arc::clone(&self.machine) })
+        let previous = variable("SIGNOFF_GITHUB_SECRET_PREVIOUS_ID");
+        let github = variable("SIGNOFF_GITHUB_SECRET_ID").map(|current| StoredSecrets { manager, current, previous });
+        Ok(Receive { ledger: Arc::clone(&self.ledger), secrets, github, host: Arc::clone(&self.machine) })
     }
 
     /// What writes checkpoints of the audit trail, if that is configured.
@@ -156,11 +191,14 @@ impl Function {
 
 fn pulumi(options: ClientOptions) -> Result<PulumiClient, Error> {
     let url = variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned());
-    let mut trust = Trust::embedded();
-    if let Some(bundle) = variable("SIGNOFF_CA_BUNDLE") {
-        trust = trust.and(&bundle).map_err(|error| format!("SIGNOFF_CA_BUNDLE: {error}"))?;
+    Ok(PulumiClient::trusting(&url, options, &trust()?)?)
+}
+
+fn trust() -> Result<Trust, Error> {
+    match variable("SIGNOFF_CA_BUNDLE") {
+        Some(bundle) => Ok(Trust::embedded().and(&bundle).map_err(|error| format!("SIGNOFF_CA_BUNDLE: {error}"))?),
+        None => Ok(Trust::embedded()),
     }
-    Ok(PulumiClient::trusting(&url, options, &trust)?)
 }
 
 /// A variable of the environment; an empty one is a missing one.

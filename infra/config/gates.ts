@@ -2,6 +2,7 @@
 
 import { badConditions, badWindow, badZone, type Freeze, freeze, MAX_CONDITIONS } from "./conditions";
 import { BadConfiguration, bool, byName, checked, fields, list, maybe, u32, word } from "./decode";
+import { badGitHubLogin, badPushes, MAX_LOGINS, type Push, push } from "./pushes";
 import { badAsker, badEnvironment, badLogin, badPattern, badPeriod, badPrincipal, covers, partsOf, seconds } from "./names";
 
 /** The most gates that a configuration may hold. */
@@ -35,12 +36,18 @@ export interface Gate {
   "pending-extension"?: string;
   "approvals-for"?: Partial<Record<Operation, number>>;
   "break-glass"?: string[];
+  pushes?: Push[];
+  "newer-push"?: "queue";
+  "supersede-approved"?: true;
+  "allow-older"?: boolean;
+  rescue?: true;
 }
 
-/** All gates, in order, the switch that holds them all, and the freezes of all of them: what the table's item `CONFIG` says. */
+/** All gates, in order, the switch that holds them all, the freezes of all of them, and who is who at GitHub: what the table's item `CONFIG` says. */
 export interface Gates {
   hold: boolean;
   freezes?: Freeze[];
+  "github-logins"?: Record<string, string>;
   gate: Gate[];
 }
 
@@ -65,11 +72,21 @@ const written = fields(
     "pending-extension": maybe(checked(badPeriod)),
     "approvals-for": byName(word(...OPERATIONS), u32),
     "break-glass": maybe(list(checked(badLogin))),
+    pushes: list(push(OPERATIONS)),
+    "newer-push": word("supersede", "queue"),
+    "supersede-approved": bool,
+    "allow-older": maybe(bool),
+    rescue: bool,
   },
   ["stacks", "environment"],
 );
 
-const document = fields("struct Gates", { hold: bool, freezes: list(freeze), gate: list(gate) });
+const document = fields("struct Gates", {
+  hold: bool,
+  freezes: list(freeze),
+  "github-logins": byName(checked(badGitHubLogin), checked(badLogin)),
+  gate: list(gate),
+});
 
 /** Reads the document, and fills in what is left out. Throws {@link BadConfiguration}. */
 export function readGates(value: unknown): Gates {
@@ -78,11 +95,29 @@ export function readGates(value: unknown): Gates {
   if (gates.length > MAX_GATES) {
     throw new BadConfiguration("gate", `there are ${gates.length} gates; ${MAX_GATES} is the most`);
   }
-  const { freezes = [] } = found;
+  const { freezes = [], "github-logins": logins = {} } = found;
   if (freezes.length > MAX_CONDITIONS) {
     throw new BadConfiguration("freezes", `there are ${freezes.length} freezes; ${MAX_CONDITIONS} is the most`);
   }
-  return { hold: found.hold ?? false, ...(freezes.length === 0 ? {} : { freezes }), gate: gates };
+  const known = Object.keys(logins).length;
+  if (known > MAX_LOGINS) {
+    throw new BadConfiguration("github-logins", `there are ${known} logins; ${MAX_LOGINS} is the most`);
+  }
+  for (const [at, { pushes = [] }] of gates.entries()) {
+    for (const { stack } of pushes) {
+      const first = gates.findIndex((one) => one.stacks.some((pattern) => covers(pattern, stack)));
+      if (first < at) {
+        const reason = `${stack} is covered by gate ${first + 1} before this one, gate ${at + 1}`;
+        throw new BadConfiguration(`gate[${at}].pushes`, reason);
+      }
+    }
+  }
+  return {
+    hold: found.hold ?? false,
+    ...(freezes.length === 0 ? {} : { freezes }),
+    ...(known === 0 ? {} : { "github-logins": logins }),
+    gate: gates,
+  };
 }
 
 /** The gate of a stack: the first that matches. */
@@ -93,6 +128,11 @@ export function gateOf(gates: Gates, stack: string): Gate | undefined {
 /** The principals that the gates name, each once, in the order of their names. */
 export function principalsOf(gates: Gates): string[] {
   return [...new Set(gates.gate.map((one) => one.principal))].sort();
+}
+
+/** Whether a push asks for anything. */
+export function hasPushes(gates: Gates): boolean {
+  return gates.gate.some((one) => one.pushes !== undefined);
 }
 
 /** The organizations whose stacks are gated, each once, in the order of their names. */
@@ -130,6 +170,10 @@ function gate(value: unknown, path: string): Gate {
   });
   const reason = badConditions({ windows, freezes, approvalsFor, breakGlass }, operations);
   if (reason !== undefined) throw new BadConfiguration(path, reason);
+  const { pushes = [], "newer-push": newer, "supersede-approved": supersedeApproved = false } = found;
+  const bad = badPushes({ pushes, newer, supersedeApproved }, stacks, operations);
+  if (bad !== undefined) throw new BadConfiguration(path, bad);
+  const { "allow-older": allowOlder, rescue = false } = found;
   return {
     stacks,
     environment,
@@ -149,5 +193,10 @@ function gate(value: unknown, path: string): Gate {
     ...(extension === undefined ? {} : { "pending-extension": extension }),
     ...(approvalsFor.length === 0 ? {} : { "approvals-for": Object.fromEntries(approvalsFor) }),
     ...(breakGlass === undefined ? {} : { "break-glass": breakGlass }),
+    ...(pushes.length === 0 ? {} : { pushes }),
+    ...(newer === "queue" ? { "newer-push": newer } : {}),
+    ...(supersedeApproved ? { "supersede-approved": true } : {}),
+    ...(allowOlder === undefined ? {} : { "allow-older": allowOlder }),
+    ...(rescue ? { rescue: true } : {}),
   };
 }

@@ -2,7 +2,7 @@
 
 import * as pulumi from "@pulumi/pulumi";
 import { BadConfiguration, bool, byName, checked, type Decoder, fields, list, text, whole, word } from "./decode";
-import { type Gates, gateOf, principalsOf, readGates } from "./gates";
+import { type Gates, gateOf, hasPushes, principalsOf, readGates } from "./gates";
 import { badEnvironment, badLogin, badPrincipal, badStack, partsOf } from "./names";
 
 /** The five functions, in the order of the diagram. */
@@ -53,6 +53,10 @@ export interface Settings {
   encryptionKey: string;
   checkpoints: { enabled: boolean; retentionDays: number; mode: "GOVERNANCE" | "COMPLIANCE" };
   webhook: { manage: boolean; generation: number; acceptPrevious: boolean };
+  /** GitHub: where it is, if it is not github.com, and its webhook's secret. */
+  github: { url: string | undefined; generation: number; acceptPrevious: boolean };
+  /** The token that reads branches at GitHub. */
+  githubToken: pulumi.Output<string> | undefined;
   approvalRules: ApprovalRule[];
   teams: Team[];
   /** The name of a table that was restored; `undefined`: the program makes one. */
@@ -78,6 +82,11 @@ const oneWord = checked((given) =>
 );
 const url = checked((given) =>
   /^https:\/\/[^\s/?#]+\/?$/.test(given) ? undefined : "an address begins with https:// and has no path",
+);
+const githubUrl = checked((given) =>
+  /^https:\/\/[^\s?#]+$/.test(given)
+    ? undefined
+    : "the address of GitHub's API begins with https://, such as https://github.example.com/api/v3",
 );
 const arn = (service: string) =>
   checked((given) =>
@@ -112,7 +121,7 @@ const group = fields(
   ["principal", "name", "members", "stacks"],
 );
 
-/** The keys, but `gates` and `tokens`. */
+/** The keys, but `gates` and the secret ones. */
 const keys = {
   installation: oneWord,
   pulumiUrl: url,
@@ -133,6 +142,7 @@ const keys = {
     mode: word("GOVERNANCE", "COMPLIANCE"),
   }),
   webhook: fields("webhook", { manage: bool, generation: whole(1, 10_000), acceptPrevious: bool }),
+  github: fields("github", { url: githubUrl, generation: whole(1, 10_000), acceptPrevious: bool }),
   approvalRules: list(rule),
   teams: list(group),
   tableName: checked((given) =>
@@ -170,7 +180,7 @@ function read(config: pulumi.Config): Settings {
     .filter((name) => name.startsWith("signoff:"))
     .map((name) => name.slice("signoff:".length));
   const raw: Record<string, unknown> = {};
-  for (const name of names.filter((one) => one !== "gates" && one !== "tokens")) {
+  for (const name of names.filter((one) => !["gates", "tokens", "githubToken"].includes(one))) {
     raw[name] = TEXTS.includes(name) ? config.require(name) : data(config, name);
   }
   const found = fields("the configuration", keys)(raw, "");
@@ -193,6 +203,8 @@ function read(config: pulumi.Config): Settings {
     encryptionKey: found.encryptionKey ?? "aws",
     checkpoints: { enabled: false, retentionDays: 400, mode: "GOVERNANCE", ...found.checkpoints },
     webhook: { manage: true, generation: 1, acceptPrevious: false, ...found.webhook },
+    github: { url: undefined, generation: 1, acceptPrevious: false, ...found.github },
+    githubToken: githubToken(config),
     approvalRules: (found.approvalRules ?? []).map(({ environment = "", approvals = 1, approvers = [] }) => {
       return { environment, approvals, approvers };
     }),
@@ -214,6 +226,12 @@ function checkedTogether(settings: Settings): Settings {
   }
   if (webhook.acceptPrevious && webhook.generation === 1) {
     throw new BadConfiguration("webhook.acceptPrevious", "there is no secret before that of generation 1");
+  }
+  if (settings.github.acceptPrevious && settings.github.generation === 1) {
+    throw new BadConfiguration("github.acceptPrevious", "there is no secret before that of generation 1");
+  }
+  if (hasPushes(gates) && settings.githubToken === undefined) {
+    throw new BadConfiguration("githubToken", "a gate names pushes, and there is no token to read branches with");
   }
   settings.approvalRules.forEach(({ environment, approvals, approvers }, index) => {
     const path = `approvalRules[${index}]`;
@@ -265,6 +283,19 @@ function tokens(config: pulumi.Config): Settings["tokens"] {
   const good = checked((given) => (given.trim() === "" ? "an empty token is a missing one" : undefined));
   const found = byName(checked(badPrincipal), good)(written, "tokens");
   return Object.fromEntries(Object.entries(found).map(([principal, token]) => [principal, pulumi.secret(token)]));
+}
+
+/** The token for GitHub. It has to be secret in the configuration. */
+function githubToken(config: pulumi.Config): Settings["githubToken"] {
+  const token = config.get("githubToken")?.trim() ?? "";
+  if (token === "") return undefined;
+  if (!isSecret("signoff:githubToken")) {
+    throw new BadConfiguration(
+      "githubToken",
+      "a token stands here in plain text; set it with --secret, and revoke this one",
+    );
+  }
+  return pulumi.secret(token);
 }
 
 /** Whether a key is secret in the configuration. The SDK knows, and does not declare that it says so: its version is pinned, and a test asks. */

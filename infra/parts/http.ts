@@ -1,4 +1,4 @@
-/** The way in: one HTTP API with two routes. */
+/** The way in: one HTTP API with a route for each webhook and one for the rest. */
 
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
@@ -8,6 +8,8 @@ import type { Site } from "./site";
 
 /** The route of Pulumi Cloud's webhook. Every method, so that a wrong one is answered by the receiver and not by API Gateway. */
 export const WEBHOOK_ROUTE = "ANY /webhooks/pulumi";
+/** The route of GitHub's webhook; only there if a gate names a push. */
+export const GITHUB_ROUTE = "ANY /webhooks/github";
 /** The route of everything else: what there is not is answered by the API too, as a problem that a program can read. */
 export const DEFAULT_ROUTE = "$default";
 /** How long API Gateway waits for a function, in milliseconds: longer than the functions' own time-outs, and less than its limit of 30 s. */
@@ -44,8 +46,10 @@ export function routes(
   { settings, tags }: Site,
   api: aws.apigatewayv2.Api,
   behind: { receive: RustFunction; api: RustFunction },
+  pushes: boolean,
 ): aws.apigatewayv2.Stage {
   const webhook = route(api, "receive", WEBHOOK_ROUTE, UNAVOIDABLE.webhookRoute, behind.receive);
+  const github = pushes ? [route(api, "github", GITHUB_ROUTE, UNAVOIDABLE.githubRoute, behind.receive)] : [];
   const rest = route(api, "api", DEFAULT_ROUTE, UNAVOIDABLE.defaultRoute, behind.api);
   const logs = new aws.cloudwatch.LogGroup("http", {
     name: `/aws/apigateway/${settings.name}`,
@@ -64,11 +68,11 @@ export function routes(
       autoDeploy: true,
       // Each route has its own share, so that a flood on one leaves the other open.
       defaultRouteSettings: limits,
-      routeSettings: [{ routeKey: WEBHOOK_ROUTE, ...limits }],
+      routeSettings: [WEBHOOK_ROUTE, ...(pushes ? [GITHUB_ROUTE] : [])].map((routeKey) => ({ routeKey, ...limits })),
       accessLogSettings: { destinationArn: logs.arn, format: JSON.stringify(ACCESS) },
       tags,
     },
-    { dependsOn: [webhook, rest] },
+    { dependsOn: [webhook, ...github, rest] },
   );
 }
 

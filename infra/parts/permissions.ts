@@ -44,6 +44,7 @@ export const ACCESS: Record<FunctionName, Access> = {
     update: ["line", "request"],
   },
   reconcile: {
+    get: ["gates"],
     batchGet: ["request"],
     put: ["once", "request"],
     update: ["request"],
@@ -51,8 +52,10 @@ export const ACCESS: Record<FunctionName, Access> = {
   },
 };
 
-/** What the audit checkpoints take besides: the gates tell the organizations, the index their events. */
-export const CHECKPOINT_ACCESS: Access = { get: ["gates"], indexes: ["byDay"] };
+/** What the audit checkpoints take besides: the index tells the organizations' events. */
+export const CHECKPOINT_ACCESS: Access = { indexes: ["byDay"] };
+/** What the clock takes besides where pushes ask for deployments: it has branches looked at. */
+export const POLL_ACCESS: Access = { put: ["delivery"] };
 
 const ACTIONS = {
   get: "dynamodb:GetItem",

@@ -25,6 +25,8 @@ export const UNAVOIDABLE = {
   defaultRoute: "/*/$default",
   /** What API Gateway calls for the webhook: stage and method, then path. */
   webhookRoute: "/*/*/webhooks/pulumi",
+  /** The same for GitHub's. */
+  githubRoute: "/*/*/webhooks/github",
 } as const;
 
 /** A policy's document. */

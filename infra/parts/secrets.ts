@@ -1,9 +1,9 @@
-/** The secrets: the webhook's, which the program generates, and the principals' tokens, which it is given. */
+/** The secrets: the webhooks', which the program generates, and the tokens, which it is given. */
 
 import * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { principalsOf } from "../config/gates";
+import { hasPushes, principalsOf } from "../config/gates";
 import type { Site } from "./site";
 
 /** For how long a secret that is deleted can be got back, in days. */
@@ -39,6 +39,31 @@ export function webhookSecrets(site: Site): WebhookSecrets {
   };
 }
 
+/** What GitHub's webhook and its branches take. */
+export interface GitHubSecrets {
+  webhook: WebhookSecrets;
+  token: pulumi.Output<string>;
+}
+
+/** GitHub's secrets, if a gate names a push: those of its webhook, and the token that reads branches. */
+export function githubSecrets(site: Site): GitHubSecrets | undefined {
+  const { gates, github, githubToken, name } = site.settings;
+  if (!hasPushes(gates) || githubToken === undefined) return undefined;
+  const { generation, acceptPrevious } = github;
+  return {
+    webhook: {
+      current: webhookSecret(site, generation, "github-webhook"),
+      previous: acceptPrevious ? webhookSecret(site, generation - 1, "github-webhook") : undefined,
+    },
+    token: stored(site, "github-token", `${name}/github-token`, "token that reads branches at GitHub", githubToken),
+  };
+}
+
+/** Where the secrets of a webhook are read. */
+export function arnsOf({ current, previous }: WebhookSecrets): pulumi.Output<string>[] {
+  return previous === undefined ? [current.arn] : [current.arn, previous.arn];
+}
+
 /** The tokens of the principals that the gates name. One that no gate names is kept nowhere. */
 export function principalTokens(site: Site): PrincipalTokens {
   const prefix = `${site.settings.name}/principals/`;
@@ -50,10 +75,10 @@ export function principalTokens(site: Site): PrincipalTokens {
   return { prefix, arns };
 }
 
-function webhookSecret(site: Site, generation: number): WebhookSecret {
-  const name = `webhook-${generation}`;
+function webhookSecret(site: Site, generation: number, of = "webhook"): WebhookSecret {
+  const name = `${of}-${generation}`;
   const { result } = new random.RandomPassword(name, { length: 48, special: false });
-  const arn = stored(site, name, `${site.settings.name}/${name}`, "the webhook's shared secret", result);
+  const arn = stored(site, name, `${site.settings.name}/${name}`, `the shared secret of a webhook, ${of}`, result);
   return { value: result, arn };
 }
 

@@ -8,6 +8,9 @@ import { type Run, run } from "./program";
 /** What the tests take for a principal's token; it must show nowhere. */
 export const TOKEN = "pul-0123456789abcdef";
 
+/** What they take for the token that reads branches. */
+export const GITHUB_TOKEN = "github_pat_0123456789abcdef";
+
 /** As little as can be configured. */
 export const LEAST = {
   gates: { gate: [{ stacks: ["acme/*/prod"], environment: "acme/credentials/prod" }] },
@@ -19,6 +22,7 @@ export const MOST = {
   gates: {
     hold: true,
     freezes: [{ from: "2026-12-20T18:00", to: "2027-01-04T08:00", reason: "End of the year", "time-zone": "UTC" }],
+    "github-logins": { octocat: "alice" },
     gate: [
       {
         stacks: ["acme/web/prod", "acme/api/*"],
@@ -32,6 +36,10 @@ export const MOST = {
         "pending-extension": "14d",
         "approvals-for": { update: 2 },
         "break-glass": ["dana"],
+        pushes: [{ repository: "acme/web", branch: "main", paths: ["infra/**"], stack: "acme/web/prod" }],
+        "newer-push": "queue",
+        "allow-older": true,
+        rescue: true,
       },
       { stacks: ["beta/app/live"], environment: "beta/secrets/live", principal: "payments" },
     ],
@@ -52,6 +60,8 @@ export const MOST = {
   encryptionKey: "create",
   checkpoints: { enabled: true, retentionDays: 3650, mode: "COMPLIANCE" },
   webhook: { generation: 3, acceptPrevious: true },
+  github: { url: "https://github.example.com/api/v3", generation: 2, acceptPrevious: true },
+  githubToken: GITHUB_TOKEN,
   approvalRules: [
     { environment: "acme/credentials/prod", approvals: 2, approvers: [{ team: "sre" }, { user: "bob" }] },
     { environment: "beta/secrets/live", approvers: [{ user: "carol" }] },
@@ -78,7 +88,8 @@ export function example(): Record<string, unknown> {
   const text = readFileSync(path.join(__dirname, "..", "Pulumi.example.yaml"), "utf8");
   const { config } = parse(text) as { config: Record<string, unknown> };
   const own = Object.entries(config).filter(([key]) => key.startsWith("signoff:"));
-  return { ...Object.fromEntries(own.map(([key, value]) => [key.slice(8), value])), tokens: { default: TOKEN } };
+  const plain = Object.fromEntries(own.map(([key, value]) => [key.slice(8), value]));
+  return { ...plain, tokens: { default: TOKEN }, githubToken: GITHUB_TOKEN };
 }
 
 /** The configurations by what they are. */

@@ -19,9 +19,9 @@ before(async () => {
 });
 
 /** What a role may do to items of the table: each action with its leading keys, and each index that it may query. */
-function onTable(name: string): string[] {
+function onTable(name: string, run = least): string[] {
   const said: string[] = [];
-  for (const { Action, Resource, Condition } of allowed(least, name)) {
+  for (const { Action, Resource, Condition } of allowed(run, name)) {
     if (Resource.every((one) => one.startsWith(`${TABLE}/index/`))) {
       for (const one of Resource) said.push(`${Action} ${one.slice(`${TABLE}/index/`.length)}`);
     } else if (Resource.includes(TABLE)) {
@@ -62,10 +62,17 @@ test("each function may do to the table what its box in the diagram does, and no
   ]);
   assert.deepEqual(onTable("reconcile"), [
     "BatchGetItem REQ#*",
+    "GetItem CONFIG",
     "PutItem ONCE#* REQ#*",
     "Query due",
     "UpdateItem REQ#*",
   ]);
+});
+
+test("where pushes ask for deployments, the clock has branches looked at", async () => {
+  const example = await runOf("example");
+  const more = onTable("reconcile", example).filter((one) => !onTable("reconcile").includes(one));
+  assert.deepEqual(more, ["PutItem HOOK#*"]);
 });
 
 test("nobody deletes, scans or writes the gates", () => {
@@ -81,9 +88,10 @@ test("nobody deletes, scans or writes the gates", () => {
 
 test("each secret is read by those that must, and by nobody else", () => {
   const secrets = (name: string) => reading(allowed(most, name)).map((arn) => arn.split(":secret:signoff-test/")[1]);
-  assert.deepEqual(secrets("receive"), ["webhook-3-AbCdEf", "webhook-2-AbCdEf"]);
+  const webhooks = ["webhook-3-AbCdEf", "webhook-2-AbCdEf"];
+  assert.deepEqual(secrets("receive"), [...webhooks, "github-webhook-2-AbCdEf", "github-webhook-1-AbCdEf"]);
   const tokens = ["principals/default-AbCdEf", "principals/payments-AbCdEf"];
-  assert.deepEqual([secrets("apply"), secrets("deploy")], [tokens, tokens]);
+  assert.deepEqual([secrets("apply"), secrets("deploy")], [[...tokens, "github-token-AbCdEf"], tokens]);
   assert.deepEqual([secrets("api"), secrets("reconcile"), secrets("schedule")], [[], [], []]);
 });
 

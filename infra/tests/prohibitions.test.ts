@@ -8,7 +8,7 @@ import { all, allowed, roles } from "./policies";
 import { Hidden, type Inputs, type Run } from "./program";
 
 /** The wildcards that AWS leaves no way around. Whoever adds one has to say so here as well. */
-const WILDCARDS = [":*", "/stream/*", "/checkpoints/*", "/*/$default", "/*/*/webhooks/pulumi"];
+const WILDCARDS = [":*", "/stream/*", "/checkpoints/*", "/*/$default", "/*/*/webhooks/pulumi", "/*/*/webhooks/github"];
 
 /** Kinds of AWS resources that can't carry tags. */
 const UNTAGGED = [

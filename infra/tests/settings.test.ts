@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import { test } from "node:test";
-import { example, LEAST, MOST, runOf, TOKEN } from "./configurations";
+import { example, GITHUB_TOKEN, LEAST, MOST, runOf, TOKEN } from "./configurations";
 import { run } from "./program";
 
 const RULE = { environment: "acme/credentials/prod", approvers: [{ user: "bob" }] };
@@ -16,7 +16,7 @@ const BAD: [Record<string, unknown>, RegExp][] = [
   [{ gates: "hold" }, /^signoff:gates: invalid type: string "hold", expected struct Gates$/],
   [
     { gates: { hold: true, gates: [] } },
-    /^signoff:gates\.gates: unknown field `gates`, expected one of `hold`, `freezes`, `gate`$/,
+    /^signoff:gates\.gates: unknown field `gates`, expected one of `hold`, `freezes`, `github-logins`, `gate`$/,
   ],
   [{ freezes: [] }, /^signoff:freezes: unknown field `freezes`, expected one of `installation`/],
   [
@@ -100,6 +100,17 @@ test("a token in plain text is refused, and not shown", async () => {
   });
 });
 
+test("a token for GitHub in plain text is refused, and one that is missing is said", async () => {
+  await assert.rejects(run({ ...LEAST, githubToken: GITHUB_TOKEN }, ["tokens"]), (error: Error) => {
+    return /^signoff:githubToken: a token stands here/.test(error.message) && !error.message.includes(GITHUB_TOKEN);
+  });
+  const [gate] = MOST.gates.gate;
+  await assert.rejects(
+    run({ ...LEAST, gates: { gate: [gate] } }),
+    /signoff:githubToken: a gate names pushes, and there is no token to read branches with$/,
+  );
+});
+
 test("a principal of a gate needs a token", async () => {
   const gates = { gate: [{ ...LEAST.gates.gate[0], principal: "payments" }] };
   await assert.rejects(run({ ...LEAST, gates }), /signoff:tokens: the principal payments of a gate has no token/);
@@ -109,7 +120,7 @@ test("the example is good, and shows every key", async () => {
   const { resources } = await runOf("example");
   assert.ok(resources.length > 80);
   const shown = new Set(Object.keys(example()));
-  const commented = ["pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
+  const commented = ["githubToken", "pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
   for (const key of [...Object.keys(MOST)]) assert.ok(shown.has(key) || commented.includes(key), key);
   const { freezes, gate } = example().gates as { freezes: object[]; gate: object[] };
   assert.ok(freezes.length > 0);

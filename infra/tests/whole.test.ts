@@ -93,6 +93,10 @@ test("the gates are in the table before any function is", () => {
     "pending-extension": "14d",
     "approvals-for": { update: 2 },
     "break-glass": ["dana"],
+    pushes: [{ repository: "acme/web", branch: "main", paths: ["infra/**"], stack: "acme/web/prod" }],
+    "newer-push": "queue",
+    "allow-older": true,
+    rescue: true,
   });
   for (const name of FUNCTIONS) {
     assert.ok(one(most, LAMBDA, name).after.includes(urn(most, "aws:dynamodb/tableItem:TableItem", "gates")), name);
@@ -248,10 +252,27 @@ test("while a webhook secret is rotated, the one before stays as it was and is g
     all(of, "random:index/randomPassword:RandomPassword")
       .map(({ name }) => name)
       .sort();
-  assert.deepEqual([passwords(least), passwords(most)], [["webhook-1"], ["webhook-2", "webhook-3"]]);
+  const both = ["github-webhook-1", "github-webhook-2", "webhook-2", "webhook-3"];
+  assert.deepEqual([passwords(least), passwords(most)], [["webhook-1"], both]);
   const told = variables(most, "receive");
   assert.match(String(told.SIGNOFF_WEBHOOK_SECRET_ID), /webhook-3/);
   assert.match(String(told.SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID), /webhook-2/);
+  assert.match(String(told.SIGNOFF_GITHUB_SECRET_ID), /github-webhook-2/);
+  assert.match(String(told.SIGNOFF_GITHUB_SECRET_PREVIOUS_ID), /github-webhook-1/);
+});
+
+test("pushes: a door of their own, a token for whoever asks, and nothing of it where no gate names one", () => {
+  const routes = (of: Run) => all(of, "aws:apigatewayv2/route:Route").map(({ inputs }) => inputs.routeKey);
+  assert.ok(routes(most).includes("ANY /webhooks/github") && !routes(least).includes("ANY /webhooks/github"));
+  const told = variables(most, "apply");
+  assert.match(String(told.SIGNOFF_GITHUB_TOKEN_ID), /github-token/);
+  assert.equal(told.SIGNOFF_GITHUB_URL, "https://github.example.com/api/v3");
+  for (const name of FUNCTIONS) {
+    const names = Object.keys(variables(least, name)).filter((key) => key.includes("GITHUB"));
+    assert.deepEqual(names, [], name);
+  }
+  assert.equal(most.outputs.githubWebhookUrl?.value, "https://signoff.example.com/webhooks/github");
+  assert.equal(least.outputs.githubWebhookUrl?.value, undefined);
 });
 
 test("Open rulesets: approvals by whom it says, and never one's own", () => {

@@ -1,12 +1,18 @@
 //! Who may ask for a deployment, and how many open requests there may be.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::chain;
 use crate::cloud::{Identity, Machine, Role};
-use crate::gate::{Asker, Gate};
-use crate::ledger::Line;
+use crate::event::{Actor, Entry, Event};
+use crate::gate::{Asker, CommitRule, Gate};
+use crate::host::Host;
+use crate::ledger::{Idempotency, Line, NewRequest};
 use crate::names::{Login, Operation};
+use crate::request::{Ask, Terms};
+use crate::transition::Illegal;
 
 /// How many open requests one requester may have on a stack.
 pub const MAX_OPEN_PER_REQUESTER: usize = 10;
@@ -125,6 +131,35 @@ pub fn room(line: &Line, requester: &Login) -> Result<(), Full> {
     }
 }
 
+/// What of a gate an operation goes by, from the asking on.
+pub fn terms(gate: &Gate, operation: Operation) -> Terms {
+    Terms {
+        environment: gate.environment.clone(),
+        principal: gate.principal.clone(),
+        self_approval: gate.self_approval,
+        commit_required: gate.commit == CommitRule::Required,
+        approvals: gate.approvals_for.get(&operation).copied(),
+        wait: gate.wait.clone(),
+    }
+}
+
+/// What has to be recorded so that `ask` is a request, and looked at within half a sweep: so that it is due when the next one comes, and not just
+/// after it.
+///
+/// # Errors
+/// If what is asked for can't be sealed.
+pub fn new_request(
+    ask: Ask,
+    host: &impl Host,
+    sweep: SignedDuration,
+    idempotency: Option<Idempotency>,
+) -> Result<NewRequest, Illegal> {
+    let (actor, at) = (Actor::Login(ask.requester.login.clone()), ask.created_at);
+    let entry = Entry { id: host.ulid(), at, actor, event: Event::Requested(Box::new(ask)) };
+    let step = chain::seal(None, &entry)?;
+    Ok(NewRequest { step, due: at.saturating_add(sweep / 2).unwrap_or(Timestamp::MAX), idempotency })
+}
+
 /// The SHA-256, in hexadecimal, of a JSON value's canonical form (RFC 8785): what tells whether two bodies say the same.
 ///
 /// # Errors
@@ -217,9 +252,10 @@ mod tests {
                     position,
                     id: RequestId::new(ulid::Ulid::from_parts(position, 1)),
                     requester,
+                    push: false,
                 })
                 .collect(),
-            turn: None,
+            ..Line::default()
         };
         assert!(room(&line(vec![login(1); 9]), &login(1)).is_ok());
         assert!(room(&line(vec![login(1); 10]), &"USER-1".parse().unwrap()).is_err());

@@ -16,6 +16,8 @@ pub enum BlockerKind {
     StackPaused,
     /// A request that was asked for earlier goes first.
     EarlierRequest,
+    /// An update that was asked for later has been deployed.
+    Overtaken,
     /// The gate's windows are closed.
     Window,
     /// There is a freeze.
@@ -43,6 +45,7 @@ impl BlockerKind {
             Self::StackBusy => "stack-busy",
             Self::StackPaused => "stack-paused",
             Self::EarlierRequest => "earlier-request",
+            Self::Overtaken => "overtaken",
             Self::Window => "window",
             Self::Freeze => "freeze",
             Self::Wait => "wait",

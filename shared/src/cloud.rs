@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::asking::Permission;
 use crate::names::{Commit, EnvironmentName, Login, Operation, Organization, PrincipalName, RequestId, StackName};
 use crate::request::{ChangeRequestStatus, Deployment};
 
@@ -373,6 +374,14 @@ pub trait PulumiCloud: Send + Sync {
 
     /// Creates a deployment.
     fn deploy(&self, principal: &PrincipalName, deployment: &NewDeployment) -> impl Answer<Deployment>;
+
+    /// What this person may do with a stack. `None`: they are no member of its organization, or the principal may not know.
+    fn permission(
+        &self,
+        principal: &PrincipalName,
+        stack: &StackName,
+        login: &Login,
+    ) -> impl Answer<Option<Permission>>;
 
     /// Cancels a deployment.
     fn cancel_deployment(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> impl Answer<()>;

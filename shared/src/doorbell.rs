@@ -1,9 +1,10 @@
-//! Webhooks from Pulumi Cloud: doorbells, not letters. What one says moves nothing; it only tells where to look.
+//! Webhooks: doorbells, not letters. What one says moves nothing; it only tells where to look.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::github::{Branch, Repository};
 use crate::names::{EnvironmentName, Organization, StackName};
 
 /// How many pointers of each kind are kept of a delivery; one that has more is looked at as if it had none.
@@ -44,9 +45,21 @@ pub struct Pointers {
     /// Environments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<EnvironmentName>,
+    /// Branches at GitHub.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPointer>,
     /// Whether what looks like an environment may be something else: only stacks and environments in the published shapes are surely what they seem.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unsure: bool,
+}
+
+/// A branch at GitHub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchPointer {
+    /// The repository.
+    pub repository: Repository,
+    /// The branch.
+    pub branch: Branch,
 }
 
 impl Pointers {

@@ -37,6 +37,8 @@ pub struct Facts {
     pub drafts: Option<Vec<String>>,
     /// The other open requests of the stack.
     pub line: Option<Vec<Other>>,
+    /// How it stands to what was asked for later.
+    pub newer: Option<Newer>,
     /// What goes on at the stack.
     pub activity: Option<Activity>,
     /// The request's own deployment; `Some(None)`: there is no such one.
@@ -66,6 +68,15 @@ pub struct Other {
     pub state: State,
     /// Whether it waits for a time of its own.
     pub held: bool,
+}
+
+/// What was asked for later on the same stack, as far as it matters to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Newer {
+    /// The last push that is in line behind it.
+    pub push: Option<RequestId>,
+    /// Whether an update that was asked for later has been deployed.
+    pub deployed: bool,
 }
 
 /// A stack's deployments, as far as they matter to a request.
@@ -104,6 +115,8 @@ pub enum Look {
     Drafts,
     /// The other open requests of the stack (in the ledger).
     Line,
+    /// What was asked for later on the same stack (in the ledger).
+    Newer,
     /// The stack's deployments, and those among them that carry the mark.
     Activity,
     /// The request's own deployment.

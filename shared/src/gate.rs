@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::{Calendar, Freeze, MAX_CONDITIONS, Window, Zone};
 use crate::names::{BadName, EnvironmentName, Login, Operation, PrincipalName, StackName};
 use crate::period::Period;
+use crate::push::{GitHubLogin, MAX_LOGINS, MAX_PATHS, MAX_PUSHES, NewerPush, PushRule};
+use crate::request::Ask;
 
 /// The most gates that a configuration may hold (what fits one DynamoDB item of 400 KB with room to spare).
 pub const MAX_GATES: usize = 500;
@@ -21,6 +23,9 @@ pub struct Gates {
     /// Times in which nothing is applied, at any gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
+    /// Logins at GitHub whose login at Pulumi Cloud is another.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub github_logins: BTreeMap<GitHubLogin, Login>,
     /// The gates; the first that matches a stack is its gate.
     #[serde(default, rename = "gate")]
     pub gates: Vec<Gate>,
@@ -74,6 +79,21 @@ pub struct Gate {
     /// Who may lift a window, a freeze, the wait or the line from one request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub break_glass: Vec<Login>,
+    /// The pushes that ask for a deployment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<PushRule>,
+    /// What becomes of what a push asked for, and that still waits for approval, when a newer push comes.
+    #[serde(skip_serializing_if = "NewerPush::is_supersede")]
+    pub newer_push: NewerPush,
+    /// Whether that also goes for what is approved.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub supersede_approved: bool,
+    /// Whether a request is deployed though an update that was asked for later has been; `None`: not if a push made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_older: Option<bool>,
+    /// Whether a run that was refused for want of an approval is asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rescue: bool,
 }
 
 /// The most people that a gate may ask for.
@@ -202,12 +222,27 @@ impl Gate {
     pub fn may_break_glass(&self, login: &Login) -> bool {
         self.break_glass.contains(login)
     }
+
+    /// Whether this request may not be deployed once an update that was asked for later has been.
+    pub fn minds_newer(&self, ask: &Ask) -> bool {
+        self.allow_older.map_or(ask.push.is_some(), |allowed| !allowed)
+    }
+
+    /// Whether it has to be known which update of a stack was deployed last.
+    pub fn keeps_order(&self) -> bool {
+        self.allow_older.map_or(!self.pushes.is_empty(), |allowed| !allowed)
+    }
 }
 
 impl Gates {
     /// The gate of a stack: the first that matches.
     pub fn gate_of(&self, stack: &StackName) -> Option<&Gate> {
         self.gates.iter().find(|gate| gate.stacks.iter().any(|pattern| pattern.matches(stack)))
+    }
+
+    /// The pushes that ask for a deployment, each with its gate.
+    pub fn pushes(&self) -> impl Iterator<Item = (&Gate, &PushRule)> {
+        self.gates.iter().flat_map(|gate| gate.pushes.iter().map(move |push| (gate, push)))
     }
 
     /// The principals that the gates name, each once.
@@ -255,6 +290,20 @@ impl Gates {
         if self.freezes.len() > MAX_CONDITIONS {
             let reason = format!("there are {} freezes; {MAX_CONDITIONS} is the most", self.freezes.len());
             return Err(BadGates { line: None, key: Some("freezes".to_owned()), reason });
+        }
+        if self.github_logins.len() > MAX_LOGINS {
+            let reason = format!("there are {} logins; {MAX_LOGINS} is the most", self.github_logins.len());
+            return Err(BadGates { line: None, key: Some("github-logins".to_owned()), reason });
+        }
+        for (at, gate) in self.gates.iter().enumerate() {
+            for push in &gate.pushes {
+                let covers = |gate: &Gate| gate.stacks.iter().any(|pattern| pattern.matches(&push.stack));
+                if let Some(first) = self.gates[..at].iter().position(covers) {
+                    let reason =
+                        format!("{} is covered by gate {} before this one, gate {}", push.stack, first + 1, at + 1);
+                    return Err(BadGates { line: None, key: Some("pushes".to_owned()), reason });
+                }
+            }
         }
         Ok(self)
     }
@@ -305,6 +354,15 @@ struct Draft {
     #[serde(default)]
     approvals_for: BTreeMap<Operation, u32>,
     break_glass: Option<Vec<Login>>,
+    #[serde(default)]
+    pushes: Vec<PushRule>,
+    #[serde(default)]
+    newer_push: NewerPush,
+    #[serde(default)]
+    supersede_approved: bool,
+    allow_older: Option<bool>,
+    #[serde(default)]
+    rescue: bool,
 }
 
 impl Draft {
@@ -343,6 +401,31 @@ impl Draft {
         }
         Ok(())
     }
+
+    /// What is wrong with the pushes.
+    fn check_pushes(&self, operations: &BTreeSet<Operation>) -> Result<(), BadName> {
+        if self.pushes.len() > MAX_PUSHES {
+            return Err(BadName(format!("pushes: there are {}; {MAX_PUSHES} is the most", self.pushes.len())));
+        }
+        for (at, push) in self.pushes.iter().enumerate() {
+            if !self.stacks.iter().any(|pattern| pattern.matches(&push.stack)) {
+                return Err(BadName(format!("pushes: this gate does not cover {}", push.stack)));
+            }
+            if !operations.contains(&push.operation) {
+                return Err(BadName(format!("pushes: this gate does not let {} be asked for", push.operation)));
+            }
+            if push.paths.len() > MAX_PATHS {
+                return Err(BadName(format!("pushes: there are {} paths; {MAX_PATHS} is the most", push.paths.len())));
+            }
+            if self.pushes[..at].iter().any(|other| other.stack == push.stack) {
+                return Err(BadName(format!("pushes: two of them ask for {}; one is the most", push.stack)));
+            }
+        }
+        if self.supersede_approved && self.newer_push == NewerPush::Queue {
+            return Err(BadName("supersede-approved: with newer-push = \"queue\" nothing is superseded".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl TryFrom<Draft> for Gate {
@@ -378,6 +461,7 @@ impl TryFrom<Draft> for Gate {
             ));
         }
         draft.check_conditions(&operations)?;
+        draft.check_pushes(&operations)?;
         Ok(Self {
             stacks: draft.stacks,
             environment: draft.environment,
@@ -397,6 +481,11 @@ impl TryFrom<Draft> for Gate {
             pending_extension: draft.pending_extension,
             approvals_for: draft.approvals_for,
             break_glass: draft.break_glass.unwrap_or_default(),
+            pushes: draft.pushes,
+            newer_push: draft.newer_push,
+            supersede_approved: draft.supersede_approved,
+            allow_older: draft.allow_older,
+            rescue: draft.rescue,
         })
     }
 }

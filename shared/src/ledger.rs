@@ -11,8 +11,8 @@ use crate::blocker::Blocker;
 use crate::chain::{Sealed, Step};
 use crate::doorbell::Delivery;
 use crate::gate::Gates;
-use crate::names::{Login, Organization, PrincipalName, RequestId, StackName};
-use crate::request::{Request, Worker};
+use crate::names::{Commit, Login, Organization, PrincipalName, RequestId, StackName};
+use crate::request::{Ask, Request, Worker};
 
 /// Why the ledger did not do what it was told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -199,6 +199,8 @@ pub enum LineChange {
     ReleaseTurn,
     /// The request leaves the line, and gives the turn back if it has it.
     Leave,
+    /// The request, an update, is the last one that was deployed.
+    Deployed,
 }
 
 /// The open requests of one stack in the order in which they were asked for, and who has the turn.
@@ -210,6 +212,17 @@ pub struct Line {
     pub waiting: Vec<InLine>,
     /// The one that may apply and deploy.
     pub turn: Option<RequestId>,
+    /// The commit that the last push asked for.
+    pub pushed: Option<Commit>,
+    /// The place of the last update that was deployed, where the gate keeps to the order.
+    pub deployed: Option<u64>,
+}
+
+impl Line {
+    /// Whether an update that was asked for later has been deployed.
+    pub fn has_overtaken(&self, ask: &Ask) -> bool {
+        self.deployed.is_some_and(|last| last > ask.position)
+    }
 }
 
 /// An open request in a stack's line.
@@ -221,6 +234,16 @@ pub struct InLine {
     pub id: RequestId,
     /// Who asked.
     pub requester: Login,
+    /// Whether a push made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub push: bool,
+}
+
+impl InLine {
+    /// The place of what is asked for.
+    pub fn of(ask: &Ask) -> Self {
+        Self { position: ask.position, id: ask.id, requester: ask.requester.login.clone(), push: ask.push.is_some() }
+    }
 }
 
 /// A request to be recorded.
@@ -291,7 +314,7 @@ pub trait Ledger: Send + Sync {
     /// Who stands in line for this stack?
     fn line(&self, stack: &StackName) -> impl Reply<Line>;
 
-    /// Records a new request: state, first event, work, its place in the line and its idempotency key, in one transaction.
+    /// Records a new request: state, first event, work, its place in the line (with its commit, if a push made it) and its idempotency key, in one transaction.
     /// [`LedgerError::Conflict`]: the line moved since it was read, or the idempotency key was taken meanwhile.
     fn create(&self, new: &NewRequest) -> impl Reply<()>;
 

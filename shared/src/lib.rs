@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod asking;
 pub mod blocker;
+pub mod branches;
 pub mod chain;
 pub mod checkpoint;
 pub mod cloud;
@@ -25,6 +26,7 @@ pub mod measure;
 pub mod names;
 mod observe;
 pub mod period;
+pub mod push;
 pub mod request;
 pub mod sweep;
 #[cfg(test)]

@@ -687,9 +687,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             let mut is_next = true;
             for other in line.waiting.iter().filter(|other| other.id != ask.id) {
                 let Some(loaded) = ledger.load(other.id).await? else { continue };
-                let status = &loaded.request.status;
-                let goes =
-                    status.state == State::Approved && status.ending.is_none() && status.held_until(now).is_none();
+                let Request { ask, status, .. } = &loaded.request;
+                let gate = self.facts.gates.gate_of(&ask.stack);
+                let overtaken = line.has_overtaken(ask) && gate.is_some_and(|gate| gate.minds_newer(ask));
+                let held = status.held_until(now).is_some() || overtaken;
+                let goes = status.state == State::Approved && status.ending.is_none() && !held;
                 // Whoever need not wait for those before it is rung as well.
                 if goes && (is_next || status.lifted.contains(&Lift::Line)) {
                     ledger.ring(other.id, Worker::Apply, Cause::Due, host.ulid()).await?;

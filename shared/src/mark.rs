@@ -34,6 +34,9 @@ pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Op
         (None, Some(branch)) => line("branch", branch),
         (None, None) => line("commit", "what the stack's deployment settings say"),
     }
+    if let Some(push) = &ask.push {
+        line("pushed to", &push.to_string());
+    }
     if let Some(link) = link {
         line("request", link);
     }

@@ -254,10 +254,11 @@ impl fmt::Display for PrincipalName {
 text!(PrincipalName);
 
 /// What a deployment does. These are the operations that can be asked for; Pulumi Cloud has more (drift), which a gate does not cover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
     /// `pulumi up`
+    #[default]
     Update,
     /// `pulumi preview`
     Preview,
@@ -369,14 +370,14 @@ impl fmt::Display for Reason {
 text!(Reason);
 
 /// Characters that show as nothing (the usual ones of Unicode's `Default_Ignorable_Code_Point`): with them, one name looks like another.
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}')
         || matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{3164}')
         || matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Characters that change the direction in which text shows (Unicode's `Bidi_Control`).
-pub(crate) fn is_bidirectional(c: char) -> bool {
+pub fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -3,12 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cloud::{CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
-use crate::facts::{Activity, Facts, Look, Other};
+use crate::facts::{Activity, Facts, Look, Newer, Other};
 use crate::host::Host;
-use crate::ledger::{Ledger, LedgerError, Loaded};
+use crate::ledger::{Ledger, LedgerError, Line, Loaded};
 use crate::look::Gatekeeper;
 use crate::mark;
-use crate::request::ChangeRequestStatus;
+use crate::request::{Ask, ChangeRequestStatus, Request};
 
 /// How many pages of a stack's deployments are searched for the mark. What lies beyond was made before any request that is still open, unless
 /// a stack has a thousand deployments in the life of one; then it is not decided rather than overlooked.
@@ -29,6 +29,11 @@ pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
         line(keeper, loaded, facts).await?;
         return Ok(Ok(()));
     }
+    if *look == Look::Newer {
+        let ask = &loaded.request.ask;
+        facts.newer = Some(newer(ask, &keeper.ledger.line(&ask.stack).await?));
+        return Ok(Ok(()));
+    }
     Ok(at_pulumi_cloud(keeper, loaded, facts, look).await)
 }
 
@@ -42,18 +47,27 @@ async fn line<L: Ledger, P, H: Host>(
     if line.turn == Some(ask.id) {
         facts.turn = Some(true);
     }
+    facts.newer = Some(newer(ask, &line));
     let mut others = Vec::new();
-    for other in line.waiting.into_iter().filter(|other| other.id != ask.id) {
+    for other in line.waiting.iter().filter(|other| other.id != ask.id) {
         let Some(found) = keeper.ledger.load(other.id).await? else { continue };
-        let status = found.request.status;
+        let Request { ask: other_ask, status, .. } = found.request;
         // One that ends without having applied anything stands in nobody's way.
         if status.ending.is_none() || status.is_any_applied() {
-            let held = !status.is_any_applied() && status.held_until(keeper.host.now()).is_some();
-            others.push(Other { place: other, state: status.state, held });
+            let overtaken = line.has_overtaken(&other_ask)
+                && facts.gates.gate_of(&ask.stack).is_some_and(|gate| gate.minds_newer(&other_ask));
+            let waits = status.held_until(keeper.host.now()).is_some() || overtaken;
+            let held = !status.is_any_applied() && waits;
+            others.push(Other { place: other.clone(), state: status.state, held });
         }
     }
     facts.line = Some(others);
     Ok(())
+}
+
+fn newer(ask: &Ask, line: &Line) -> Newer {
+    let later = line.waiting.iter().filter(|other| other.push && other.position > ask.position);
+    Newer { push: later.max_by_key(|other| other.position).map(|other| other.id), deployed: line.has_overtaken(ask) }
 }
 
 async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
@@ -66,7 +80,7 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
     let (ask, status) = (&loaded.request.ask, &loaded.request.status);
     let (principal, organization) = (&ask.gate.principal, &ask.stack.organization);
     match look {
-        Look::Line => {}
+        Look::Line | Look::Newer => {}
         Look::Identity => {
             let identity = cloud.identity(principal).await?;
             (facts.identity, facts.machine) = (Some(identity.login), identity.machine.map(|machine| machine.name));

@@ -10,6 +10,7 @@ use crate::conditions::Lift;
 use crate::event::Actor;
 use crate::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use crate::period::Period;
+use crate::push::Pushed;
 
 /// What somebody asked for. It is the evidence of the first event and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Ask {
     /// For whom a machine says that it asks; recorded as claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Login>,
+    /// The push that asks, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Pushed>,
     /// What the gate demanded when it was asked; kept for the life of the request.
     pub gate: Terms,
     /// How long the grant lets the deployment in, from its first open.

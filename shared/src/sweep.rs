@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use crate::branches;
 use crate::host::Host;
 use crate::ledger::{Cause, Ledger, LedgerError};
 use crate::request::Worker;
@@ -11,7 +12,7 @@ pub const MAX_DUE: usize = 1_000;
 /// The least time, in seconds, until a request that was rung for is rung for again, if nobody answers.
 const MIN_PATIENCE_SECONDS: i64 = 30;
 
-/// Rings whoever is due. Gives how many were rung for; 0 if another sweep is at it.
+/// Rings whoever is due, and has branches looked at now and then. Gives how many were rung for; 0 if another sweep is at it.
 ///
 /// # Errors
 /// If the ledger fails; what was not rung for is still due.
@@ -44,6 +45,7 @@ pub async fn sweep<L: Ledger, H: Host>(ledger: &L, host: &H, every: SignedDurati
         ledger.ring(due.id, worker, Cause::Due, host.ulid()).await?;
         rung += 1;
     }
+    branches::poll(ledger, host, every).await?;
     Ok(rung)
 }
 

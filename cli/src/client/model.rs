@@ -23,6 +23,7 @@ pub(crate) struct Request {
     #[serde(deserialize_with = "or_default")]
     pub(crate) requester: Requester,
     pub(crate) on_behalf_of: Option<String>,
+    pub(crate) push: Option<Push>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) gate: Gate,
     #[serde(deserialize_with = "or_default")]
@@ -47,6 +48,18 @@ pub(crate) struct Request {
     pub(crate) expires_at: Option<String>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) audit: Option<Audit>,
+}
+
+/// The push that a request came from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Push {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) repository: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) branch: String,
+    pub(crate) pusher: Option<String>,
+    pub(crate) author: Option<String>,
 }
 
 /// Where a request's trail ends, by the server's word.

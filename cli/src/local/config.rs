@@ -5,6 +5,7 @@ use std::path::Path;
 
 use signoff_core::gate::Gates;
 use signoff_core::names::PrincipalName;
+use signoff_functions::github::GITHUB_URL;
 use signoff_functions::receive::WebhookSecrets;
 use signoff_functions::secrets::Secret;
 use signoff_functions::tls::Trust;
@@ -23,10 +24,18 @@ pub(super) struct Configuration {
     pub(super) gates: Gates,
     pub(super) tokens: HashMap<PrincipalName, Secret>,
     pub(super) webhook: WebhookSecrets,
+    pub(super) github: Option<GitHub>,
     pub(super) pulumi_url: String,
     pub(super) trust: Trust,
     pub(super) public_url: Option<String>,
     pub(super) installation: String,
+}
+
+/// What pushes take.
+pub(super) struct GitHub {
+    pub(super) webhook: WebhookSecrets,
+    pub(super) token: Secret,
+    pub(super) url: String,
 }
 
 impl Configuration {
@@ -58,6 +67,7 @@ impl Configuration {
             Some(_) => None,
             None => variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new),
         };
+        let github = if simulated.is_none() && gates.pushes().next().is_some() { Some(github()?) } else { None };
         let pulumi_url = args.pulumi_url.clone().unwrap_or_else(|| match simulated {
             Some(simulated) => simulated.sim.url(),
             None => variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned()),
@@ -66,12 +76,29 @@ impl Configuration {
             gates,
             tokens,
             webhook: WebhookSecrets { current, previous },
+            github,
             pulumi_url,
             trust: trust()?,
             public_url: if simulated.is_some() { None } else { public_url()? },
             installation: installation()?,
         })
     }
+}
+
+/// What pushes take; a gate names one.
+fn github() -> Result<GitHub, Failure> {
+    let needed = |name: &str, what: &str| {
+        let missing = || failed(format!("{name} is not set: {what}; a gate names pushes"));
+        variable(name).as_deref().and_then(Secret::new).ok_or_else(missing)
+    };
+    Ok(GitHub {
+        webhook: WebhookSecrets {
+            current: needed("SIGNOFF_GITHUB_WEBHOOK_SECRET", "the shared secret of the webhook at GitHub")?,
+            previous: variable("SIGNOFF_GITHUB_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new),
+        },
+        token: needed("SIGNOFF_GITHUB_TOKEN", "the token that reads branches at GitHub")?,
+        url: variable("SIGNOFF_GITHUB_URL").unwrap_or_else(|| GITHUB_URL.to_owned()),
+    })
 }
 
 /// Where people reach it, without a slash at the end.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use signoff_core::branches::Branches;
 use signoff_core::cloud::PulumiCloud as _;
 use signoff_core::host::Host;
 use signoff_core::ledger::Ledger as _;
@@ -25,10 +26,12 @@ use signoff_core::period::Period;
 use signoff_core::sweep::sweep;
 use signoff_functions::api::{self, Api};
 use signoff_functions::dynamo::Dynamo;
+use signoff_functions::github::{GitHubClient, Token};
 use signoff_functions::machine::Machine;
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive};
 use signoff_functions::secrets::Tokens;
+use signoff_functions::stream::Pushes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -64,6 +67,9 @@ Environment:
   SIGNOFF_DEPLOYER_TOKEN_<NAME>    access token of another one (upper case, - as _)
   SIGNOFF_WEBHOOK_SECRET           the webhook's shared secret
   SIGNOFF_WEBHOOK_SECRET_PREVIOUS  the one before, while it is being rotated
+  SIGNOFF_GITHUB_TOKEN             where a gate names pushes: the token that reads branches at GitHub
+  SIGNOFF_GITHUB_WEBHOOK_SECRET    the shared secret of GitHub's webhook; …_PREVIOUS as above
+  SIGNOFF_GITHUB_URL               GitHub's API (default: https://api.github.com)
   SIGNOFF_PUBLIC_URL               where signoff is reached from outside, for links (default: where it listens)
   SIGNOFF_CA_BUNDLE                roots of a self-hosted Pulumi Cloud, besides the machine's: PEM, or a file with it
   SIGNOFF_CHECKPOINTS              the file of the signed checkpoints (default: checkpoints.jsonl in the data directory)
@@ -139,9 +145,22 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let client = PulumiClient::trusting(&configuration.pulumi_url, options, &configuration.trust)
         .map_err(|error| failed(error.to_string()))?;
     let public_url = configuration.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let cloud = PrincipalClient::new(client.clone(), Tokens::Given(configuration.tokens));
+    let pushes = match &configuration.github {
+        Some(github) => {
+            let token = Token::Given(github.token.clone());
+            let github = GitHubClient::trusting(&github.url, options, &configuration.trust, token)
+                .map_err(|error| failed(error.to_string()))?;
+            let ledger = ledger.clone().in_a_lane_of(WORKERS_LANE);
+            let branches =
+                Branches { ledger, github, cloud: cloud.clone(), host: machine, sweep: args.reconcile_every };
+            Some(Arc::new(branches) as Arc<dyn Pushes>)
+        }
+        None => None,
+    };
     let keeper: Arc<Keeper> = Arc::new(Gatekeeper {
         ledger: ledger.clone().in_a_lane_of(WORKERS_LANE),
-        cloud: PrincipalClient::new(client.clone(), Tokens::Given(configuration.tokens)),
+        cloud,
         host: machine,
         installation: configuration.installation,
         link: Some(format!("{public_url}/v1/requests/")),
@@ -159,6 +178,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let door = receive::router(Receive {
         ledger: Arc::new(ledger.clone()),
         secrets: configuration.webhook,
+        github: configuration.github.map(|github| github.webhook),
         host: Arc::new(machine),
     });
 
@@ -173,7 +193,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         }
     }));
     let (stop, stopped) = watch::channel(false);
-    let pump = Pump::new(&store, Arc::clone(&keeper), Arc::clone(&written))?;
+    let pump = Pump::new(&store, Arc::clone(&keeper), pushes, Arc::clone(&written))?;
     let pump = tokio::spawn(pump.run(stopped.clone()));
     let clock = tokio::spawn(clock(store.clone(), machine, args.reconcile_every, written, stopped.clone()));
     let checkpoints = tokio::spawn(checkpoints.run(args.reconcile_every, stopped.clone()));

@@ -12,7 +12,7 @@ use dynoxide::actions::get_records::{GetRecordsRequest, GetRecordsResponse};
 use serde_json::{Value, json};
 use signoff_core::request::Worker;
 use signoff_functions::stream::filter::Filters;
-use signoff_functions::stream::handle;
+use signoff_functions::stream::{Pushes, handle};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -39,6 +39,7 @@ pub(super) struct Pump {
     database: Database,
     iterator: String,
     keeper: Arc<Keeper>,
+    pushes: Option<Arc<dyn Pushes>>,
     written: Arc<Notify>,
     filters: [(Worker, Filters); 2],
     at_once: Arc<Semaphore>,
@@ -47,14 +48,19 @@ pub(super) struct Pump {
 
 impl Pump {
     /// Begins with the oldest record that is there.
-    pub(super) fn new(store: &Store, keeper: Arc<Keeper>, written: Arc<Notify>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        store: &Store,
+        keeper: Arc<Keeper>,
+        pushes: Option<Arc<dyn Pushes>>,
+        written: Arc<Notify>,
+    ) -> Result<Self, Failure> {
         let database = store.database();
         let iterator =
             oldest(&database).map_err(|error| failed(format!("the store's stream can't be read: {error}")))?;
         let filters = |worker| Filters::of(worker).map_err(|error| failed(format!("the stream's filters: {error}")));
         let filters = [(Worker::Apply, filters(Worker::Apply)?), (Worker::Deploy, filters(Worker::Deploy)?)];
         let at_once = Arc::new(Semaphore::new(AT_ONCE));
-        Ok(Self { store: store.clone(), database, iterator, keeper, written, filters, at_once, untrimmed: 0 })
+        Ok(Self { store: store.clone(), database, iterator, keeper, pushes, written, filters, at_once, untrimmed: 0 })
     }
 
     /// Hands records over until it is stopped; then finishes what is in hand.
@@ -115,12 +121,13 @@ impl Pump {
             let theirs: Vec<&Value> = records.iter().filter(|record| filters.pass(record)).collect();
             for batch in theirs.chunks(BATCH) {
                 let batch: Vec<Value> = batch.iter().map(|record| (*record).clone()).collect();
-                let (keeper, written) = (Arc::clone(&self.keeper), Arc::clone(&self.written));
+                let (keeper, pushes) = (Arc::clone(&self.keeper), self.pushes.clone());
+                let written = Arc::clone(&self.written);
                 let at_once = Arc::clone(&self.at_once);
                 let worker = *worker;
                 work.spawn(async move {
                     let Ok(_permit) = at_once.acquire_owned().await else { return };
-                    deliver(&keeper, worker, batch).await;
+                    deliver(&keeper, pushes.as_ref(), worker, batch).await;
                     written.notify_one();
                 });
             }
@@ -129,13 +136,13 @@ impl Pump {
 }
 
 /// Hands a batch to a worker, and those of its records that failed again, a bounded number of times.
-async fn deliver(keeper: &Arc<Keeper>, worker: Worker, mut records: Vec<Value>) {
+async fn deliver(keeper: &Arc<Keeper>, pushes: Option<&Arc<dyn Pushes>>, worker: Worker, mut records: Vec<Value>) {
     for attempt in 1..=TRIES {
         let event = match serde_json::from_value::<Event>(json!({"Records": records})) {
             Ok(event) => event,
             Err(error) => return tracing::error!(%error, "a stream record makes no sense"),
         };
-        let response = handle(keeper, worker, event).await;
+        let response = handle(keeper, pushes, worker, event).await;
         let failed: Vec<_> =
             response.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect();
         records.retain(|record| {

@@ -59,6 +59,7 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
     field("operation", &line(&request.operation));
     field("commit", &request.commit.as_deref().map(line).unwrap_or_default());
     field("requester", &requester(request));
+    field("pushed to", &pushed(request));
     for (index, said) in request.reason.lines().enumerate() {
         for (piece, said) in wrap(&line(said), screen.beside(VALUES + 2)).into_iter().enumerate() {
             field(if index + piece == 0 { "reason" } else { "" }, &format!("> {said}"));
@@ -110,6 +111,15 @@ fn requester(request: &Request) -> String {
     let name = if name.is_empty() || name == login { String::new() } else { format!(" ({name})") };
     let claimed = request.on_behalf_of.as_deref().map(|login| format!(", on behalf of {} (as claimed)", line(login)));
     format!("{login}{name}{}", claimed.unwrap_or_default())
+}
+
+/// Where it was pushed to, by whom, and who wrote it, if that is somebody else.
+fn pushed(request: &Request) -> String {
+    let Some(push) = &request.push else { return String::new() };
+    let pusher = push.pusher.as_deref().map(|login| format!(", by {}", line(login))).unwrap_or_default();
+    let author = push.author.as_ref().filter(|author| push.pusher.as_ref() != Some(author));
+    let author = author.map(|login| format!(", written by {}", line(login))).unwrap_or_default();
+    format!("{} {}{pusher}{author}", line(&push.repository), line(&push.branch))
 }
 
 fn gate(request: &Request) -> String {

@@ -7,13 +7,11 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use signoff_core::asking::{self, Permission, Standing};
-use signoff_core::chain;
-use signoff_core::event::{Actor, Entry, Event};
-use signoff_core::gate::{CommitRule, Gate};
+use signoff_core::gate::Gate;
 use signoff_core::host::Host;
 use signoff_core::ledger::{Idempotency, Ledger, LedgerError, Line, Loaded, NewRequest, Note, Work};
 use signoff_core::names::{RequestId, StackName};
-use signoff_core::request::{Ask, Requester, Terms};
+use signoff_core::request::{Ask, Requester};
 
 use super::Served;
 use super::body::{Draft, Wanted, json};
@@ -169,14 +167,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 machine: identity.machine.as_ref().map(|machine| machine.name.clone()),
             },
             on_behalf_of: wanted.on_behalf_of.clone(),
-            gate: Terms {
-                environment: gate.environment.clone(),
-                principal: gate.principal.clone(),
-                self_approval: gate.self_approval,
-                commit_required: gate.commit == CommitRule::Required,
-                approvals: gate.approvals_for.get(&wanted.operation).copied(),
-                wait: gate.wait.clone(),
-            },
+            push: None,
+            gate: asking::terms(gate, wanted.operation),
             access_duration: wanted.access_duration.clone(),
             grant_expiration: wanted.grant_expiration.clone(),
             pending_timeout: wanted.pending_timeout.clone(),
@@ -185,9 +177,6 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             position: line.next,
             created_at: now,
         };
-        let actor = Actor::Login(identity.login.clone());
-        let entry = Entry { id: self.api.host.ulid(), at: now, actor, event: Event::Requested(Box::new(ask)) };
-        let step = chain::seal(None, &entry).map_err(|_| Problem::broken(&id.to_string()))?;
         let idempotency = key.map(|key| Idempotency {
             caller: identity.login.clone(),
             key: key.key.clone(),
@@ -195,8 +184,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             request: id,
             until: later(now, KEY_HOLDS),
         });
-        // As everywhere, half a sweep: so that it is due when the next one comes, and not just after it.
-        Ok(NewRequest { step, due: later(now, self.api.sweep / 2), idempotency })
+        asking::new_request(ask, &*self.api.host, self.api.sweep, idempotency)
+            .map_err(|_| Problem::broken(&id.to_string()))
     }
 
     fn answer(&self, status: StatusCode, loaded: &Loaded) -> Response {

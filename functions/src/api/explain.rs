@@ -12,7 +12,7 @@ use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
 use signoff_core::host::Host;
 use signoff_core::ledger::Ledger;
 use signoff_core::names::{BadName, Operation, StackName};
-use signoff_core::request::State;
+use signoff_core::request::{Request, State};
 
 use super::Served;
 use super::body::Moment;
@@ -87,7 +87,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         blockers.extend(closed.map(|closed| Blocker::new(closed.kind, closed.detail)));
         // Who is in line at another time nobody knows.
         if given.is_none() {
-            blockers.extend(self.in_line(&stack, now).await?);
+            blockers.extend(self.in_line(&stack, gate, now).await?);
         }
         let mut rules = vec![who];
         rules.extend(conditions(&gates, gate, operation));
@@ -131,13 +131,15 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     }
 
     /// The requests of the stack that would go first.
-    async fn in_line(&self, stack: &StackName, now: Timestamp) -> Result<Vec<Blocker>, Problem> {
+    async fn in_line(&self, stack: &StackName, gate: &Gate, now: Timestamp) -> Result<Vec<Blocker>, Problem> {
         let mut first = Vec::new();
-        for waiting in self.api.ledger.line(stack).await?.waiting {
+        let line = self.api.ledger.line(stack).await?;
+        for waiting in &line.waiting {
             let Some(other) = self.load(waiting.id).await? else { continue };
-            let status = &other.request.status;
+            let Request { ask, status, .. } = &other.request;
+            let overtaken = line.has_overtaken(ask) && gate.minds_newer(ask);
             let goes_first = match status.state {
-                State::Approved => status.is_any_applied() || status.held_until(now).is_none(),
+                State::Approved => status.is_any_applied() || (status.held_until(now).is_none() && !overtaken),
                 State::Granted | State::Deploying => true,
                 _ => false,
             };

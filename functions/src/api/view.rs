@@ -11,6 +11,7 @@ use signoff_core::gate::{Asker, CommitRule, Gate, Gates, RunsAs, StackPattern};
 use signoff_core::ledger::{Loaded, Note};
 use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use signoff_core::period::Period;
+use signoff_core::push::{NewerPush, PushRule, Pushed};
 use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
 use signoff_core::verdict;
 
@@ -37,6 +38,9 @@ pub struct RequestView {
     /// For whom a machine says that it asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Login>,
+    /// The push that asks, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Pushed>,
     /// What of the gate it was asked under.
     pub gate: GateTermsView,
     /// How long the grant lets the deployment in.
@@ -220,6 +224,21 @@ pub struct GateView {
     /// Who may lift a window, a freeze, the wait or the line from one request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub break_glass: Vec<Login>,
+    /// The pushes that ask for a deployment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<PushRule>,
+    /// What becomes of an older one that still waits for approval.
+    #[serde(default, skip_serializing_if = "NewerPush::is_supersede")]
+    pub newer_push: NewerPush,
+    /// Whether that also goes for what is approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub supersede_approved: bool,
+    /// Whether a request is deployed though an update that was asked for later has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_older: Option<bool>,
+    /// Whether a run that was refused for want of an approval is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rescue: bool,
 }
 
 /// What a gate says of a deployment that somebody might ask for.
@@ -263,6 +282,7 @@ impl RequestView {
                 machine: ask.requester.machine.clone(),
             },
             on_behalf_of: ask.on_behalf_of.clone(),
+            push: ask.push.clone(),
             gate: GateTermsView {
                 environment: ask.gate.environment.clone(),
                 principal: ask.gate.principal.clone(),
@@ -324,6 +344,11 @@ impl GateView {
             pending_extension: gate.pending_extension.clone(),
             approvals_for: gate.approvals_for.clone(),
             break_glass: gate.break_glass.clone(),
+            pushes: gate.pushes.clone(),
+            newer_push: gate.newer_push,
+            supersede_approved: gate.supersede_approved,
+            allow_older: gate.allow_older,
+            rescue: gate.rescue,
         }
     }
 }

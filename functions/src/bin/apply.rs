@@ -1,4 +1,4 @@
-//! The function `apply`: takes requests from `requested` to `granted`; also finds out whom a webhook concerns. Woken by the table's stream.
+//! The function `apply`: takes requests from `requested` to `granted`; also finds out whom a webhook concerns, and asks for what was pushed. Woken by the table's stream.
 //!
 //! Policy for records that fail: one that the ledger did not answer for is given back alone and comes again, five times or for a quarter of an hour, whichever ends
 //! first; a batch that broke the function as a whole (a panic, a time-out) is halved until the record that does it is alone. What is given up on goes to the queue of dead
@@ -14,7 +14,10 @@ use signoff_functions::stream::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let keeper = Function::start().await?.keeper()?;
-    let work = async |batch: LambdaEvent<Event>| Ok::<_, Error>(handle(&keeper, Worker::Apply, batch.payload).await);
+    let function = Function::start().await?;
+    let (keeper, pushes) = (function.keeper()?, function.pushes()?);
+    let work = async |batch: LambdaEvent<Event>| {
+        Ok::<_, Error>(handle(&keeper, pushes.as_ref(), Worker::Apply, batch.payload).await)
+    };
     lambda_runtime::run(service_fn(work)).await
 }

@@ -15,6 +15,7 @@ use signoff_functions::stream::handle;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let keeper = Function::start().await?.keeper()?;
-    let work = async |batch: LambdaEvent<Event>| Ok::<_, Error>(handle(&keeper, Worker::Deploy, batch.payload).await);
+    let work =
+        async |batch: LambdaEvent<Event>| Ok::<_, Error>(handle(&keeper, None, Worker::Deploy, batch.payload).await);
     lambda_runtime::run(service_fn(work)).await
 }

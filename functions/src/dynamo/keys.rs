@@ -71,6 +71,10 @@ pub const NEXT: &str = "next";
 pub const WAITING: &str = "waiting";
 /// `LINE`: the request that has the turn.
 pub const TURN: &str = "turn";
+/// `LINE`: the commit that the last push asked for; absent if none did.
+pub const PUSHED: &str = "pushed";
+/// `LINE`: the place of the last update that was deployed; absent where the gate does not keep to the order.
+pub const DEPLOYED: &str = "deployed";
 /// `LINE`: how often requests came and left.
 pub const REVISION: &str = "rev";
 

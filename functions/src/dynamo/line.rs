@@ -40,16 +40,23 @@ async fn take_over(db: &Dynamo, stack: &StackName, id: RequestId, line: &Line) -
 
 /// The write that puts a new request at the line's end, if the line is as it was when the request got its position.
 pub(super) fn join(ask: &Ask) -> Result<Write, LedgerError> {
-    let me = InLine { position: ask.position, id: ask.id, requester: ask.requester.login.clone() };
-    let expression = "SET #waiting = list_append(if_not_exists(#waiting, :none), :me), #next = :next ADD #rev :one";
+    let pushed = ask.commit.as_ref().filter(|_| ask.push.is_some());
+    let set = if pushed.is_some() { ", #pushed = :pushed" } else { "" };
+    let expression =
+        format!("SET #waiting = list_append(if_not_exists(#waiting, :none), :me), #next = :next{set} ADD #rev :one");
     let unmoved =
         if ask.position == 0 { "attribute_not_exists(#next) OR #next = :position" } else { "#next = :position" };
-    Ok(Write::update(Key::line(&ask.stack), expression)
+    let join = Write::update(Key::line(&ask.stack), expression);
+    let join = match pushed {
+        Some(commit) => join.with(":pushed", s(commit.as_str())),
+        None => join,
+    };
+    Ok(join
         .when(unmoved)
         .with(":position", n(ask.position))
         .with(":next", n(ask.position.saturating_add(1)))
         .with(":none", AttributeValue::L(Vec::new()))
-        .with(":me", AttributeValue::L(vec![json(&me)?]))
+        .with(":me", AttributeValue::L(vec![json(&InLine::of(ask))?]))
         .with(":one", n(1)))
 }
 
@@ -61,6 +68,11 @@ pub(super) async fn change(db: &Dynamo, ask: &Ask, change: LineChange) -> Result
     let Some(found) = db.get(&Key::line(&ask.stack)).await? else { return Ok(None) };
     let mut line = read(&found)?;
     let key = Key::line(&ask.stack);
+    if change == LineChange::Deployed {
+        // Who deploys has the turn, so nobody else writes this at the same time.
+        let is_newer = line.deployed.is_none_or(|last| last < ask.position);
+        return Ok(is_newer.then(|| Write::update(key, "SET #deployed = :position").with(":position", n(ask.position))));
+    }
     let has_turn = line.turn == Some(ask.id);
     let before = line.waiting.len();
     line.waiting.retain(|other| other.id != ask.id);
@@ -89,5 +101,11 @@ fn read(found: &Item) -> Result<Line, LedgerError> {
         Some(AttributeValue::L(list)) => list.iter().map(entry).collect::<Result<_, _>>()?,
         Some(_) => return Err(wrong()),
     };
-    Ok(Line { next: item::number(found, keys::NEXT)?, waiting, turn: item::maybe_parsed(found, keys::TURN)? })
+    Ok(Line {
+        next: item::number(found, keys::NEXT)?,
+        waiting,
+        turn: item::maybe_parsed(found, keys::TURN)?,
+        pushed: item::maybe_parsed(found, keys::PUSHED)?,
+        deployed: item::maybe_number(found, keys::DEPLOYED)?,
+    })
 }

@@ -41,16 +41,24 @@ impl CallerClient {
         stack: &StackName,
     ) -> Result<Option<Permission>, CloudError> {
         let parts = [stack.organization.as_str(), login.as_str(), &stack.project, &stack.stack];
-        let call = Call::get("/api/console/orgs/{org}/members/{login}/stacks/{project}/{stack}", &parts);
-        let answer: wire::StackPermissions = match self.client.send(&call, token).await {
-            Err(CloudError::NotFound(_)) => return Ok(None),
-            answer => call.read(&answer?)?,
-        };
-        if answer.user_info.as_ref().is_some_and(|user| user.login().as_ref() != Some(login)) {
-            return Err(call.wrong("is about somebody else"));
+        let call = Call::get(STACK_PERMISSION, &parts);
+        match self.client.send(&call, token).await {
+            Err(CloudError::NotFound(_)) => Ok(None),
+            answer => permission(&call, &answer?, login).map(Some),
         }
-        Ok(Some(highest(&answer)))
     }
+}
+
+/// What a member may do with a stack.
+pub(super) const STACK_PERMISSION: &str = "/api/console/orgs/{org}/members/{login}/stacks/{project}/{stack}";
+
+/// What the answer to that call says; it has to be about this login.
+pub(super) fn permission(call: &Call<'_>, answer: &[u8], login: &Login) -> Result<Permission, CloudError> {
+    let answer: wire::StackPermissions = call.read(answer)?;
+    if answer.user_info.as_ref().is_some_and(|user| user.login().as_ref() != Some(login)) {
+        return Err(call.wrong("is about somebody else"));
+    }
+    Ok(highest(&answer))
 }
 
 /// The most that any of the ways to a permission gives. The organization's default is for its members alone.

@@ -40,7 +40,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// Pulumi Cloud's address is not one; the text says what it should be.
+/// An API's address is not one; the text says what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadBase(pub String);
@@ -91,33 +91,7 @@ impl PulumiClient {
     /// # Errors
     /// As [`Self::new`].
     pub fn trusting(base_url: &str, options: ClientOptions, trust: &Trust) -> Result<Self, BadBase> {
-        let bad = || BadBase(format!("Pulumi Cloud's address is like https://api.pulumi.com, not {base_url:?}"));
-        let url = Url::parse(base_url).map_err(|_| bad())?;
-        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let host = url.host_str().filter(|_| plain && url.fragment().is_none()).ok_or_else(bad)?.to_owned();
-        let here =
-            host.parse::<std::net::IpAddr>().map_or(host == "localhost" || host == "[::1]", |ip| ip.is_loopback());
-        match url.scheme() {
-            "https" => {}
-            "http" if here => {}
-            "http" => {
-                let why = format!(
-                    "Pulumi Cloud's address {base_url:?} has to be https, or http on this machine: tokens are sent there"
-                );
-                return Err(BadBase(why));
-            }
-            _ => return Err(bad()),
-        }
-        let mut builder = Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.timeout)
-            .referer(false);
-        if here {
-            builder = builder.no_proxy();
-        }
-        let unmakeable = || BadBase("no HTTP client can be made on this machine".to_owned());
-        let http = trust.apply(builder).map_err(|_| unmakeable())?.build().map_err(|_| unmakeable())?;
+        let (http, url) = http_client("Pulumi Cloud", "https://api.pulumi.com", base_url, options, trust)?;
         let base = url.as_str().trim_end_matches('/').to_owned();
         let console = console_of(&url);
         let wire = Wire::Http(http);
@@ -210,6 +184,46 @@ impl PulumiClient {
     }
 }
 
+/// An HTTP client for the API of `whose`, which follows no redirect and trusts these roots, and the API's address as it was read.
+///
+/// # Errors
+/// If the address is not one of https, or of http on this very machine, without user, query and fragment.
+pub(crate) fn http_client(
+    whose: &str,
+    example: &str,
+    base_url: &str,
+    options: ClientOptions,
+    trust: &Trust,
+) -> Result<(Client, Url), BadBase> {
+    let bad = || BadBase(format!("{whose}'s address is like {example}, not {base_url:?}"));
+    let url = Url::parse(base_url).map_err(|_| bad())?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    let host = url.host_str().filter(|_| plain && url.fragment().is_none()).ok_or_else(bad)?.to_owned();
+    let here = host.parse::<std::net::IpAddr>().map_or(host == "localhost" || host == "[::1]", |ip| ip.is_loopback());
+    match url.scheme() {
+        "https" => {}
+        "http" if here => {}
+        "http" => {
+            let why = format!(
+                "{whose}'s address {base_url:?} has to be https, or http on this machine: tokens are sent there"
+            );
+            return Err(BadBase(why));
+        }
+        _ => return Err(bad()),
+    }
+    let mut builder = Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.timeout)
+        .referer(false);
+    if here {
+        builder = builder.no_proxy();
+    }
+    let unmakeable = || BadBase("no HTTP client can be made on this machine".to_owned());
+    let http = trust.apply(builder).map_err(|_| unmakeable())?.build().map_err(|_| unmakeable())?;
+    Ok((http, url))
+}
+
 /// An answer's status, and what it says.
 type Outcome = (u16, Result<Vec<u8>, CloudError>);
 
@@ -217,7 +231,8 @@ fn too_large(most: usize) -> CloudError {
     CloudError::Unclear(format!("an answer of more than {most} bytes"))
 }
 
-async fn bounded_body(mut answer: Response, most: usize) -> Result<Vec<u8>, CloudError> {
+/// An answer's body, if it is not larger than that.
+pub(crate) async fn bounded_body(mut answer: Response, most: usize) -> Result<Vec<u8>, CloudError> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
@@ -232,7 +247,7 @@ async fn bounded_body(mut answer: Response, most: usize) -> Result<Vec<u8>, Clou
 }
 
 /// What went wrong on the wire, in words of our own.
-fn trouble(error: &reqwest::Error) -> &'static str {
+pub(crate) fn trouble(error: &reqwest::Error) -> &'static str {
     if error.is_connect() {
         "no connection"
     } else if error.is_timeout() {

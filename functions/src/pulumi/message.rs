@@ -36,8 +36,8 @@ pub(super) fn error_of(status: u16, headers: &HeaderMap, body: &[u8], token: &Se
     }
 }
 
-/// A text of Pulumi Cloud's: without the token, control characters and direction marks, and not too long.
-fn bounded(text: &str, token: &Secret) -> String {
+/// A text that came from outside: without the token, control characters and direction marks, and not too long.
+pub(crate) fn bounded(text: &str, token: &Secret) -> String {
     let hides = |c: char| {
         c.is_control()
             || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
@@ -47,7 +47,7 @@ fn bounded(text: &str, token: &Secret) -> String {
 }
 
 /// How long to wait: a number of seconds, or a date, of which the answer's own date is taken off.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let after = text(RETRY_AFTER)?;
     let wait = match after.parse::<u64>() {

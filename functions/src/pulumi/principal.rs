@@ -7,6 +7,7 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use signoff_core::asking::Permission;
 use signoff_core::cloud::{
     ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, DeploymentNow, DeploymentPage, DeploymentStatus, Identity,
     NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, Settings, StatusChange,
@@ -15,6 +16,7 @@ use signoff_core::mark;
 use signoff_core::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
 use signoff_core::request::{ChangeRequestStatus, Deployment};
 
+use super::caller::{STACK_PERMISSION, permission};
 use super::client::{Call, PulumiClient, is_segment};
 use super::{wire, wire_deployment};
 use crate::metrics;
@@ -337,6 +339,20 @@ impl PulumiCloud for PrincipalClient {
         let web = |url: &String| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         let url = answer.console_url.filter(web).unwrap_or_else(|| self.client.deployment_url(stack, answer.version));
         Ok(Deployment { id: answer.id, version: answer.version, url })
+    }
+
+    async fn permission(
+        &self,
+        principal: &PrincipalName,
+        stack: &StackName,
+        login: &Login,
+    ) -> Result<Option<Permission>, CloudError> {
+        let parts = [stack.organization.as_str(), login.as_str(), &stack.project, &stack.stack];
+        let call = Call::get(STACK_PERMISSION, &parts);
+        match self.send(principal, &call).await {
+            Err(CloudError::NotFound(_) | CloudError::Refused { .. }) => Ok(None),
+            answer => permission(&call, &answer?, login).map(Some),
+        }
     }
 
     async fn cancel_deployment(

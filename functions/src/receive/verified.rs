@@ -27,7 +27,7 @@ pub struct WebhookSecrets {
 
 impl WebhookSecrets {
     /// Whether one of them signed this body. Takes as long for every signature that is wrong.
-    fn signed(&self, body: &[u8], signature: &[u8; 32]) -> bool {
+    pub(super) fn signed(&self, body: &[u8], signature: &[u8; 32]) -> bool {
         let by = |secret: &Secret| {
             Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).is_ok_and(|mut mac| {
                 mac.update(body);
@@ -52,7 +52,9 @@ pub struct Verified {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It carries no signature, several, or a wrong one.
-    #[error("The delivery is not signed with the webhook's secret; set the same secret here and at Pulumi Cloud.")]
+    #[error(
+        "The delivery is not signed with the webhook's secret; set the same secret here and where the webhook comes from."
+    )]
     Unsigned,
     /// It is signed, but its id or kind is not what it should be.
     #[error(
@@ -62,6 +64,12 @@ pub enum Refused {
     /// It is signed, but its body is not JSON.
     #[error("The delivery's body is not JSON in UTF-8; set the webhook's format to the one of Pulumi's own.")]
     NotJson,
+    /// GitHub's secret signed it, but its id or event is not what it should be.
+    #[error("A delivery has one X-GitHub-Delivery and one X-GitHub-Event, of {MAX_NAME} ASCII characters at most.")]
+    UnnamedByGitHub,
+    /// GitHub's secret signed it, but its body is not JSON.
+    #[error("The delivery's body is not JSON in UTF-8; set the webhook's content type at GitHub to application/json.")]
+    NotJsonByGitHub,
 }
 
 impl Verified {
@@ -85,7 +93,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unsigned => Self::unauthorized(refused.to_string()),
-            Refused::Unnamed | Refused::NotJson => Self::malformed(refused.to_string()),
+            _ => Self::malformed(refused.to_string()),
         }
     }
 }
@@ -96,7 +104,7 @@ pub(super) fn has_signature(headers: &HeaderMap) -> bool {
 }
 
 /// The header of this name, if there is exactly one.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Some(value.as_bytes()),
@@ -106,12 +114,16 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 
 /// The signature: 64 hexadecimal digits in lower case, in one header.
 fn signature(headers: &HeaderMap) -> Option<[u8; 32]> {
-    let digits = only(headers, SIGNATURE)?;
+    digits(only(headers, SIGNATURE)?)
+}
+
+/// 64 hexadecimal digits in lower case.
+pub(super) fn digits(digits: &[u8]) -> Option<[u8; 32]> {
     let is_lower = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
     digits.iter().all(is_lower).then(|| hex::decode(digits).ok())??.try_into().ok()
 }
 
-fn name(headers: &HeaderMap, header: &str) -> Option<String> {
+pub(super) fn name(headers: &HeaderMap, header: &str) -> Option<String> {
     let text = std::str::from_utf8(only(headers, header)?).ok()?;
     let fits = (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     fits.then(|| text.to_owned())

@@ -6,12 +6,15 @@
 
 pub mod filter;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use signoff_core::branches::{Branches, FROM_GITHUB};
 use signoff_core::cloud::PulumiCloud;
 use signoff_core::doorbell::Delivery;
+use signoff_core::github::GitHub;
 use signoff_core::host::Host;
 use signoff_core::ledger::{Cause, Ledger, LedgerError};
 use signoff_core::look::Gatekeeper;
@@ -24,6 +27,21 @@ use tracing::field::Empty;
 use crate::dynamo::keys;
 use crate::logs::WORK;
 
+/// Answers deliveries that are about branches at GitHub.
+pub trait Pushes: Send + Sync {
+    /// Asks for what is on the branches that a delivery points to.
+    fn answer<'a>(&'a self, delivery: &'a Delivery) -> Answered<'a>;
+}
+
+/// Whether the ledger could be read and written.
+pub type Answered<'a> = Pin<Box<dyn Future<Output = Result<(), LedgerError>> + Send + 'a>>;
+
+impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Pushes for Branches<L, G, P, H> {
+    fn answer<'a>(&'a self, delivery: &'a Delivery) -> Answered<'a> {
+        Box::pin(Self::answer(self, delivery))
+    }
+}
+
 /// What a record asks of a worker.
 enum Bell {
     /// To look at a request.
@@ -32,8 +50,13 @@ enum Bell {
     Answer(Delivery),
 }
 
-/// Works on a batch, all its records at once, and says which of them have to come again.
-pub async fn handle<L, P, H>(keeper: &Arc<Gatekeeper<L, P, H>>, worker: Worker, batch: Event) -> DynamoDbEventResponse
+/// Works on a batch, all its records at once, and says which of them have to come again. Without `pushes`, nothing is asked for by a push.
+pub async fn handle<L, P, H>(
+    keeper: &Arc<Gatekeeper<L, P, H>>,
+    pushes: Option<&Arc<dyn Pushes>>,
+    worker: Worker,
+    batch: Event,
+) -> DynamoDbEventResponse
 where
     L: Ledger + 'static,
     P: PulumiCloud + 'static,
@@ -43,9 +66,9 @@ where
     for record in batch.records {
         let Some(sequence) = record.change.sequence_number.clone() else { continue };
         let Some(bell) = bell(worker, &record) else { continue };
-        let keeper = Arc::clone(keeper);
+        let (keeper, pushes) = (Arc::clone(keeper), pushes.cloned());
         // A task of its own would not know the invocation that it belongs to.
-        work.spawn(async move { (sequence, ring(&keeper, worker, bell).await) }.in_current_span());
+        work.spawn(async move { (sequence, ring(&keeper, pushes.as_deref(), worker, bell).await) }.in_current_span());
     }
     let mut response = DynamoDbEventResponse::default();
     while let Some(done) = work.join_next().await {
@@ -72,17 +95,19 @@ where
 /// As a look or an answer: if the ledger could not be read or written.
 pub async fn work_on<L: Ledger, P: PulumiCloud, H: Host>(
     keeper: &Gatekeeper<L, P, H>,
+    pushes: Option<&dyn Pushes>,
     worker: Worker,
     record: &EventRecord,
 ) -> Result<(), LedgerError> {
     match bell(worker, record) {
-        Some(bell) => ring(keeper, worker, bell).await,
+        Some(bell) => ring(keeper, pushes, worker, bell).await,
         None => Ok(()),
     }
 }
 
 async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
     keeper: &Gatekeeper<L, P, H>,
+    pushes: Option<&dyn Pushes>,
     worker: Worker,
     bell: Bell,
 ) -> Result<(), LedgerError> {
@@ -98,7 +123,15 @@ async fn ring<L: Ledger, P: PulumiCloud, H: Host>(
         }
         Bell::Answer(delivery) => {
             span.record("delivery", delivery.id.as_str());
-            keeper.answer(&delivery).instrument(span).await
+            match (delivery.kind.starts_with(FROM_GITHUB), pushes) {
+                (false, _) => keeper.answer(&delivery).instrument(span).await,
+                (true, Some(pushes)) => pushes.answer(&delivery).instrument(span).await,
+                (true, None) => {
+                    let _entered = span.enter();
+                    tracing::warn!("there is no token for GitHub: no push asks for anything");
+                    Ok(())
+                }
+            }
         }
     }
 }

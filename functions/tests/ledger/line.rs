@@ -2,9 +2,10 @@
 
 use signoff_core::ledger::{Ledger, LedgerError, LineChange};
 use signoff_core::names::StackName;
+use signoff_core::push::Pushed;
 
 use crate::place::Place;
-use crate::samples::{STACK, cancelled, created, id, in_line, opened, recorded, submitted, taken_back};
+use crate::samples::{STACK, ask, cancelled, created, id, in_line, new, opened, recorded, submitted, taken_back};
 
 fn stack() -> StackName {
     STACK.parse().unwrap()
@@ -71,4 +72,29 @@ pub(crate) async fn a_turn_of_one_that_left_is_taken_over(place: &impl Place) {
     let turn = ledger.line(&stack()).await.unwrap().turn;
     assert_eq!(turn, Some(if first { b.ask.id } else { c.ask.id }));
     assert!(!claim(a.ask.id).await, "and the one that left gets it back no more");
+}
+
+pub(crate) async fn it_remembers_what_was_pushed_and_what_was_deployed_last(place: &impl Place) {
+    let ledger = place.ledger();
+    let a = created(&ledger, STACK).await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.pushed, line.deployed), (None, None));
+    let mut pushed = ask(STACK, line.next);
+    let (repository, branch) = ("acme/web".parse().unwrap(), "main".parse().unwrap());
+    pushed.push = Some(Pushed { repository, branch, pusher: None, author: None });
+    pushed.commit = Some("f".repeat(40).parse().unwrap());
+    let b = new(pushed.clone());
+    ledger.create(&b).await.unwrap();
+    let stale = new(pushed.clone());
+    assert_eq!(ledger.create(&stale).await, Err(LedgerError::Conflict), "the line moved since it was read");
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.pushed, line.waiting[1].push, line.waiting[0].push), (pushed.commit, true, false));
+    assert!(ledger.claim_turn(&stack(), b.step.request.ask.id).await.unwrap());
+    let b = recorded(&ledger, &b.step.request, opened(), LineChange::Deployed).await;
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.deployed, line.turn, line.waiting.len()), (Some(1), Some(b.ask.id), 2));
+    recorded(&ledger, &a, opened(), LineChange::Deployed).await;
+    assert_eq!(ledger.line(&stack()).await.unwrap().deployed, Some(1), "an older one is not the last");
+    recorded(&ledger, &b, cancelled(), LineChange::Leave).await;
+    assert_eq!(ledger.line(&stack()).await.unwrap().deployed, Some(1), "it outlives the request");
 }

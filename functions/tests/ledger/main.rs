@@ -46,6 +46,7 @@ macro_rules! contract {
             the_turn_is_had_by_one_and_given_back
             many_leave_at_once
             a_turn_of_one_that_left_is_taken_over
+            it_remembers_what_was_pushed_and_what_was_deployed_last
         }
         lock {
             the_lock_is_had_by_one_and_passed_to_who_waited_longest

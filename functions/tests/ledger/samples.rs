@@ -40,6 +40,7 @@ pub(crate) fn ask(stack: &str, position: u64) -> Ask {
         commit: Some("0123456789abcdef0123456789abcdef01234567".parse().unwrap()),
         requester: Requester { login: "Alice".parse().unwrap(), name: "Alice Example".to_owned(), machine: None },
         on_behalf_of: None,
+        push: None,
         gate: Terms {
             environment: "acme/credentials/prod".parse().unwrap(),
             principal: "default".parse().unwrap(),
@@ -127,6 +128,5 @@ fn outcome() -> Outcome {
 
 /// The request's place in line.
 pub(crate) fn in_line(request: &Request) -> InLine {
-    let ask = &request.ask;
-    InLine { position: ask.position, id: ask.id, requester: ask.requester.login.clone() }
+    InLine::of(&request.ask)
 }

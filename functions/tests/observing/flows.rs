@@ -92,7 +92,7 @@ impl Gate {
             sweep: second,
         });
         let secrets = WebhookSecrets { current: Secret::new(SECRET).unwrap(), previous: None };
-        let doors = api.merge(receive::router(Receive { ledger: shared, secrets, host }));
+        let doors = api.merge(receive::router(Receive { ledger: shared, secrets, github: None, host }));
         Self { kept, sim, ledger, keeper, doors, _written: written }
     }
 
@@ -123,7 +123,7 @@ impl Gate {
             "awsRegion": "local", "eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb", "eventVersion": "1.1", "dynamodb": change,
         }]});
         let event: Event = serde_json::from_value(record).unwrap();
-        assert!(handle(&self.keeper, worker, event).await.batch_item_failures.is_empty());
+        assert!(handle(&self.keeper, None, worker, event).await.batch_item_failures.is_empty());
     }
 
     /// Rings a worker for a request, for a delivery.

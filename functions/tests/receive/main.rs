@@ -1,6 +1,7 @@
 //! The webhook door against its contract, on the embedded store.
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it has to be")]
 
+mod pushes;
 mod rotation;
 
 use std::sync::Arc;
@@ -25,6 +26,9 @@ use tower::ServiceExt;
 use ulid::Ulid;
 
 const BODY: &[u8] = br#"{"organization": {"githubLogin": "acme"}, "changeRequestId": "cr-1", "more": "\u00e9"}"#;
+
+/// The secret of GitHub's webhook.
+const GITHUB: &str = "github-s3cret";
 
 /// A clock that stands still.
 #[derive(Debug, Default)]
@@ -57,6 +61,16 @@ fn door_on(client: &Client, current: &str, previous: Option<&str>) -> Router {
     router(Receive {
         ledger: Arc::new(Dynamo::new(client.clone(), "signoff".to_owned())),
         secrets: WebhookSecrets { current: Secret::new(current).unwrap(), previous: previous.and_then(Secret::new) },
+        github: Some(WebhookSecrets { current: Secret::new(GITHUB).unwrap(), previous: None }),
+        host: Arc::new(Clock::default()),
+    })
+}
+
+fn door_without_github(client: &Client) -> Router {
+    router(Receive {
+        ledger: Arc::new(Dynamo::new(client.clone(), "signoff".to_owned())),
+        secrets: WebhookSecrets { current: Secret::new("s3cret").unwrap(), previous: None },
+        github: None,
         host: Arc::new(Clock::default()),
     })
 }

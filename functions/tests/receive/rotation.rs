@@ -102,7 +102,7 @@ async fn door(has_previous: bool) -> Door {
         previous: has_previous.then(|| "previous".to_owned()),
     };
     let ledger = Arc::new(Dynamo::new(store().await, "signoff".to_owned()));
-    let router = router(Receive { ledger, secrets, host: clock.clone() });
+    let router = router(Receive { ledger, secrets, github: None, host: clock.clone() });
     Door { vault, clock, router }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Known, Next, Record, Rest, ask, checks, fail, moment, stop};
+use super::{Known, Next, Record, Rest, ask, checks, fail, moment, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::ChangeRequestNow;
 use crate::conditions::Lift;
@@ -44,6 +44,7 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
     };
     if let Some(next) = applied_elsewhere(known, &all)
         .or_else(|| late(known, gate, &all))
+        .or_else(|| newer::superseded(known, gate))
         .or_else(|| ungated(known, &all))
         .or_else(|| approvals_changed(known, &all))
     {
@@ -300,6 +301,7 @@ fn apply(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Next {
         ));
     }
     if let Some(next) = moment::not_yet(known, gate)
+        .or_else(|| newer::overtaken(known, gate))
         .or_else(|| earlier(known))
         .or_else(|| busy(known))
         .or_else(|| checks::unmet(known, gate))

@@ -1,6 +1,6 @@
 //! From `requested` to `pending_approval`: the open requests are created and submitted, so that reviewers see them.
 
-use super::{Known, Next, Rest, checks, closing, conflict, fail, stop};
+use super::{Known, Next, Rest, checks, closing, conflict, fail, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event, Opened};
 use crate::facts::{Act, Look};
@@ -21,7 +21,7 @@ pub(super) fn take_up(known: &Known<'_>) -> Next {
     if known.now >= known.request.expires_at() {
         return stop(known, State::Expired, not_asked_in_time(known), Actor::SIGNOFF);
     }
-    if let Some(next) = closing::leftovers_of_creation(known) {
+    if let Some(next) = closing::leftovers_of_creation(known).or_else(|| newer::superseded(known, gate)) {
         return next;
     }
     if !known.request.status.change_requests.is_empty() {

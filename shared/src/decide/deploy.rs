@@ -2,11 +2,14 @@
 
 use jiff::SignedDuration;
 
-use super::{Known, Next, Rest, checks, fail, moment, stop};
+use super::{Known, Next, Record, Rest, checks, fail, moment, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::{DeploymentNow, DeploymentStatus};
 use crate::event::{Actor, Event};
 use crate::facts::{Act, Look};
+use crate::gate::Gate;
+use crate::ledger::LineChange;
+use crate::names::Operation;
 use crate::request::{ChangeRequestStatus, Deployment, Outcome, State};
 use crate::verdict;
 
@@ -20,7 +23,7 @@ pub const LOST_AFTER_DAYS: i64 = 8;
 /// Creates the deployment, unless one that carries the mark exists.
 pub(super) fn create(known: &Known<'_>) -> Next {
     if let Some(deployment) = &known.facts.deployed {
-        return Next::record(Event::Deploying { deployment: deployment.clone(), status: None }, Actor::SIGNOFF);
+        return created(known, deployment.clone(), None);
     }
     if let Some(intent) = known.work.intent.as_ref().filter(|intent| known.now < intent.settles_at) {
         let detail = format!(
@@ -68,12 +71,23 @@ pub(super) fn create(known: &Known<'_>) -> Next {
             "the operator holds all gates: nothing is applied or deployed until hold is switched off",
         ));
     }
-    if let Some(next) =
-        moment::closed_again(known, gate).or_else(|| checks::unmet(known, gate)).or_else(|| unapplied(known))
+    if let Some(next) = moment::closed_again(known, gate)
+        .or_else(|| newer::overtaken(known, gate))
+        .or_else(|| checks::unmet(known, gate))
+        .or_else(|| unapplied(known))
     {
         return next;
     }
     if known.facts.has_tried(&Act::Deploy) { super::conflict(known, &Act::Deploy) } else { Next::Act(Act::Deploy) }
+}
+
+/// The deployment exists: where the gate keeps to the order of updates, the line says which was the last.
+fn created(known: &Known<'_>, deployment: Deployment, status: Option<String>) -> Next {
+    let ask = &known.request.ask;
+    let keeps_order = known.facts.gates.gate_of(&ask.stack).is_some_and(Gate::keeps_order);
+    let line = if keeps_order && ask.operation == Operation::Update { LineChange::Deployed } else { LineChange::Keep };
+    let event = Box::new(Event::Deploying { deployment, status });
+    Next::Record(Record { event, actor: Actor::SIGNOFF, line })
 }
 
 /// Every change request has to be applied, with enough approvals that count, as this very look sees it.
@@ -114,7 +128,7 @@ fn search(known: &Known<'_>) -> Result<(), Next> {
     let Some(found) = activity.marked.first() else { return Ok(()) };
     if is_ours(known, found) {
         let (deployment, status) = (found.deployment.clone(), Some(found.status.as_str().to_owned()));
-        return Err(Next::record(Event::Deploying { deployment, status }, Actor::SIGNOFF));
+        return Err(created(known, deployment, status));
     }
     let message = format!(
         "Deployment {} carries this request's mark, but is not what was asked for. Nothing is deployed. See who created it, and ask again.",

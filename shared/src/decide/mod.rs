@@ -2,7 +2,7 @@
 //! to know, and is asked again when that was seen; so what it decides always rests on what this very look saw.
 //!
 //! `ask` takes a request to `pending_approval`, `approval` to `granted`, `deploy` to its end, `closing` ends it otherwise,
-//! `checks` are what has to hold each time, and `moment` is when it may be applied.
+//! `checks` are what has to hold each time, `moment` is when it may be applied, and `newer` is what becomes of it when something newer comes.
 
 mod approval;
 mod ask;
@@ -10,6 +10,7 @@ mod checks;
 mod closing;
 mod deploy;
 mod moment;
+mod newer;
 
 use jiff::Timestamp;
 

@@ -47,6 +47,8 @@ pub(crate) struct Inside {
     pointed: BTreeMap<String, RequestId>,
     /// Who is to look at what, and why: what the stream carries.
     pub(crate) bells: VecDeque<(RequestId, Worker, Cause)>,
+    /// The deliveries that were recorded.
+    pub(crate) deliveries: Vec<Delivery>,
     /// Every worker that a recorded step woke.
     pub(crate) woken: Vec<Worker>,
     /// The call, counted from 0, that fails; and whether it has its effect.
@@ -72,8 +74,8 @@ impl Book {
     pub(crate) fn put(&self, request: Request, events: Vec<Sealed>, due: Timestamp) {
         let mut inside = self.inside();
         let ask = &request.ask;
-        let place = InLine { position: ask.position, id: ask.id, requester: ask.requester.login.clone() };
-        inside.line.waiting.push(place);
+        inside.line.waiting.push(InLine::of(ask));
+        inside.line.next = inside.line.next.max(ask.position + 1);
         let work = Work { due: Some(due), ..Work::default() };
         let row = Row { events, work, lease: None, again: false, no_intents: false, rings: (due, 0), request };
         inside.rows.insert(row.request.ask.id, row);
@@ -145,8 +147,16 @@ impl Ledger for Book {
         self.call(|inside| Ok(inside.line.clone()))
     }
 
-    async fn create(&self, _: &NewRequest) -> Result<(), LedgerError> {
-        Err(LedgerError::Unavailable("no test asks through the ledger".to_owned()))
+    async fn create(&self, new: &NewRequest) -> Result<(), LedgerError> {
+        let ask = &new.step.request.ask;
+        self.call(|inside| if inside.line.next == ask.position { Ok(()) } else { Err(LedgerError::Conflict) })?;
+        self.put(new.step.request.clone(), vec![new.step.sealed.clone()], new.due);
+        let mut inside = self.inside();
+        if ask.push.is_some() {
+            inside.line.pushed.clone_from(&ask.commit);
+        }
+        inside.bells.push_back((ask.id, Worker::Apply, Cause::Due));
+        Ok(())
     }
 
     async fn idempotency(&self, _: &Login, _: &str, _: Timestamp) -> Result<Option<Idempotency>, LedgerError> {
@@ -192,7 +202,9 @@ impl Ledger for Book {
                 return Ok(());
             }
             let id = step.sealed.subject;
-            if line != LineChange::Keep {
+            if line == LineChange::Deployed {
+                inside.line.deployed = inside.line.deployed.max(Some(step.request.ask.position));
+            } else if line != LineChange::Keep {
                 inside.line.turn.take_if(|turn| *turn == id);
             }
             if line == LineChange::Leave {
@@ -340,8 +352,11 @@ impl Ledger for Book {
         })
     }
 
-    async fn record_delivery(&self, _: &Delivery, _: Timestamp) -> Result<bool, LedgerError> {
-        Ok(true)
+    async fn record_delivery(&self, delivery: &Delivery, _: Timestamp) -> Result<bool, LedgerError> {
+        self.call(|inside| {
+            inside.deliveries.push(delivery.clone());
+            Ok(true)
+        })
     }
 
     async fn point(&self, _: &Organization, id: &str, to: RequestId, _: Timestamp) -> Result<(), LedgerError> {

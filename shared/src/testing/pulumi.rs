@@ -1,11 +1,12 @@
 //! A Pulumi Cloud of one organization in memory, whose calls can be made to fail.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock::Clock;
+use crate::asking::Permission;
 use crate::cloud::{
     ApprovalNow, ChangeRequestNow, CloudError, DeploymentNow, DeploymentPage, DeploymentStatus, Identity, Listed,
     Machine, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
@@ -30,6 +31,8 @@ pub(crate) struct Inside {
     pub(crate) login: Login,
     /// The name of the principal's machine token, if it is one.
     pub(crate) machine: Option<String>,
+    /// Those who are members of the organization.
+    pub(crate) members: BTreeSet<Login>,
     pub(crate) settings: Settings,
     pub(crate) rulesets: Vec<Ruleset>,
     /// What an open request creates change requests for.
@@ -67,6 +70,7 @@ impl Pulumi {
         let inside = Inside {
             login: "signoff-deployer".parse().unwrap(),
             machine: None,
+            members: BTreeSet::new(),
             settings: Settings {
                 fingerprint: "v1".to_owned(),
                 variables: Vec::new(),
@@ -357,6 +361,15 @@ impl PulumiCloud for Pulumi {
             inside.deployments.push((made, now));
             Ok(deployment)
         })
+    }
+
+    async fn permission(
+        &self,
+        _: &PrincipalName,
+        _: &StackName,
+        login: &Login,
+    ) -> Result<Option<Permission>, CloudError> {
+        self.call("permission", |inside| Ok(inside.members.contains(login).then_some(Permission::Write)))
     }
 
     async fn cancel_deployment(&self, _: &PrincipalName, _: &StackName, id: &str) -> Result<(), CloudError> {

@@ -197,7 +197,9 @@ impl SimLedger {
             return false;
         }
         let waits = item.line.waiting.iter().any(|other| other.id == id);
-        if change != LineChange::Keep {
+        if change == LineChange::Deployed {
+            item.line.deployed = item.line.deployed.max(Some(step.request.ask.position));
+        } else if change != LineChange::Keep {
             item.line.turn.take_if(|turn| *turn == id);
         }
         if change == LineChange::Leave && waits {
@@ -284,11 +286,10 @@ impl Ledger for SimLedger {
                 let ask = &new.step.request.ask;
                 let mut line = item.line;
                 line.next += 1;
-                line.waiting.push(signoff_core::ledger::InLine {
-                    position: ask.position,
-                    id,
-                    requester: ask.requester.login.clone(),
-                });
+                line.waiting.push(signoff_core::ledger::InLine::of(ask));
+                if ask.push.is_some() {
+                    line.pushed.clone_from(&ask.commit);
+                }
                 table.lines.insert(stack, LineItem { line, revision: item.revision + 1 });
                 let work = WorkItem { due: Some(new.due), ..WorkItem::default() };
                 let wake = new.step.request.status.state.worker();

@@ -79,7 +79,7 @@ impl Roles {
             link: Some("https://signoff.example.com/v1/requests/".to_owned()),
             timing,
         };
-        Box::pin(async move { Done::Worked(work_on(&keeper, worker, &record).await) })
+        Box::pin(async move { Done::Worked(work_on(&keeper, None, worker, &record).await) })
     }
 
     /// A sweep.
@@ -110,6 +110,7 @@ impl Roles {
         let receive = Receive {
             ledger: Arc::new(SimLedger::new(&self.shared, place)),
             secrets: WebhookSecrets { current, previous: None },
+            github: None,
             host: Arc::new(SimHost::new(&self.shared, skew)),
         };
         answer(receive::router(receive), asked)

@@ -137,6 +137,7 @@ impl Scene {
             LineChange::Keep => "",
             LineChange::ReleaseTurn => " (gives the turn back)",
             LineChange::Leave => " (leaves the line)",
+            LineChange::Deployed => " (the last that was deployed)",
         };
         let ending = after.ending.as_ref().map(|ending| (ending.to, &ending.outcome));
         let said = ending.or(after.outcome.as_ref().map(|outcome| (after.state, outcome)));
@@ -167,7 +168,7 @@ use check;
 /// Another request of the stack.
 fn other(position: u64, state: State) -> Other {
     let id = RequestId::new(ulid::Ulid::from_parts(1, position.into()));
-    Other { place: InLine { position, id, requester: "carol".parse().unwrap() }, state, held: false }
+    Other { place: InLine { position, id, requester: "carol".parse().unwrap(), push: false }, state, held: false }
 }
 
 /// A deployment of the principal's that carries the request's mark.
