@@ -9,6 +9,7 @@
 mod binary;
 mod finish;
 mod gate;
+mod github;
 mod http;
 mod people;
 mod process;
@@ -19,6 +20,7 @@ mod wait;
 pub use binary::binary;
 pub use finish::Drained;
 pub use gate::{Gate, LIMIT, PRINCIPAL};
+pub use github::{GITHUB_SECRET, GITHUB_TOKEN, GitHub, GitHubFault, deliver};
 pub use http::{Reply, client, send};
 pub use process::{Ended, Process, command, run};
 pub use referee::{Referee, Score};

@@ -14,6 +14,7 @@ mod fail_closed;
 mod imports;
 mod line;
 mod outages;
+mod pushes;
 mod starting;
 mod store_faults;
 mod tampering;
