@@ -11,6 +11,7 @@ use crate::ledger::{Cause, Ledger, LedgerError, Loaded};
 use crate::look::Gatekeeper;
 use crate::names::RequestId;
 use crate::request::Worker;
+use crate::rescue;
 
 /// The most open requests that a delivery which points nowhere rings; the sweep comes to the others.
 pub const MAX_RUNG: usize = 200;
@@ -18,11 +19,15 @@ pub const MAX_RUNG: usize = 200;
 pub const VAGUE_EVERY_SECONDS: i64 = 10;
 
 impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
-    /// Looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization.
+    /// Asks for what was refused, and looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization.
     ///
     /// # Errors
     /// If the ledger fails; the delivery has to be answered again.
     pub async fn answer(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+        self.rescue(delivery).await?;
+        if delivery.kind == rescue::POLL {
+            return Ok(());
+        }
         let pointers = &delivery.pointers;
         let mut found = BTreeSet::new();
         if let Some(organization) = &pointers.organization {

@@ -16,6 +16,7 @@ use crate::ledger::{Cause, Ledger, LedgerError, Line};
 use crate::names::{Login, Reason, RequestId};
 use crate::push::{GitHubLogin, PushRule, Pushed};
 use crate::request::{Ask, Requester, Worker};
+use crate::rescue;
 
 /// How often a branch is looked at anew because the stack's line moved meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -158,6 +159,7 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
             commit: Some(head.commit),
             requester,
             on_behalf_of,
+            rescues: None,
             push: Some(Pushed { repository, branch, pusher, author: head.author }),
             gate: asking::terms(gate, rule.operation),
             access_duration: gate.access_duration.clone(),
@@ -214,7 +216,7 @@ fn reason(branch: &Branch, head: &Head) -> Result<Reason, LedgerError> {
     reason.map_err(|why| LedgerError::Broken(why.to_string()))
 }
 
-/// Has every branch that a gate names looked at, every [`POLL_SWEEPS`] sweeps. Called by each sweep.
+/// Has every branch that a gate names looked at, and every stack whose refused runs are asked for, every [`POLL_SWEEPS`] sweeps. Called by each sweep.
 ///
 /// # Errors
 /// If the ledger fails; the next sweeps come to it.
@@ -227,6 +229,7 @@ pub async fn poll<L: Ledger, H: Host>(ledger: &L, host: &H, every: SignedDuratio
         return Ok(());
     }
     let gates = ledger.gates().await?;
+    rescue::poll(ledger, host, &gates, slot(now)).await?;
     let mut branches: Vec<BranchPointer> = Vec::new();
     for (_, rule) in gates.pushes() {
         let pointer = BranchPointer { repository: rule.repository.clone(), branch: rule.branch.clone() };

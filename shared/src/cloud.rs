@@ -375,6 +375,10 @@ pub trait PulumiCloud: Send + Sync {
     /// Creates a deployment.
     fn deploy(&self, principal: &PrincipalName, deployment: &NewDeployment) -> impl Answer<Deployment>;
 
+    /// Whether a deployment that failed says in its log that it was not let into an environment for want of an approval. One call for each page of the
+    /// log (twenty at most; what comes after them is not read).
+    fn was_refused(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> impl Answer<bool>;
+
     /// What this person may do with a stack. `None`: they are no member of its organization, or the principal may not know.
     fn permission(
         &self,

@@ -28,6 +28,7 @@ mod observe;
 pub mod period;
 pub mod push;
 pub mod request;
+pub mod rescue;
 pub mod sweep;
 #[cfg(test)]
 mod testing;

@@ -35,6 +35,9 @@ pub struct Ask {
     /// The push that asks, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<Pushed>,
+    /// The run that was refused, and that this one repeats, if it is asked for because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescues: Option<Deployment>,
     /// What the gate demanded when it was asked; kept for the life of the request.
     pub gate: Terms,
     /// How long the grant lets the deployment in, from its first open.

@@ -19,6 +19,7 @@ pub(crate) fn ask() -> Ask {
         requester: Requester { login: "alice".parse().unwrap(), name: "Alice".to_owned(), machine: None },
         on_behalf_of: None,
         push: None,
+        rescues: None,
         gate: Terms {
             environment: "acme/credentials/prod".parse().unwrap(),
             principal: "default".parse().unwrap(),

@@ -168,6 +168,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             },
             on_behalf_of: wanted.on_behalf_of.clone(),
             push: None,
+            rescues: None,
             gate: asking::terms(gate, wanted.operation),
             access_duration: wanted.access_duration.clone(),
             grant_expiration: wanted.grant_expiration.clone(),

@@ -12,7 +12,7 @@ use signoff_core::ledger::{Loaded, Note};
 use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
 use signoff_core::period::Period;
 use signoff_core::push::{NewerPush, PushRule, Pushed};
-use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Grant, Outcome, State, Status};
+use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Deployment, Grant, Outcome, State, Status};
 use signoff_core::verdict;
 
 use crate::pulumi::review_url;
@@ -41,6 +41,9 @@ pub struct RequestView {
     /// The push that asks, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<Pushed>,
+    /// The run that was refused, and that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescues: Option<Deployment>,
     /// What of the gate it was asked under.
     pub gate: GateTermsView,
     /// How long the grant lets the deployment in.
@@ -283,6 +286,7 @@ impl RequestView {
             },
             on_behalf_of: ask.on_behalf_of.clone(),
             push: ask.push.clone(),
+            rescues: ask.rescues.clone(),
             gate: GateTermsView {
                 environment: ask.gate.environment.clone(),
                 principal: ask.gate.principal.clone(),

@@ -26,6 +26,8 @@ use crate::secrets::{NoSecret, Tokens};
 const MAX_HISTORY_PAGES: u32 = 5;
 /// Pages of the organization's change requests that are read.
 const MAX_REQUEST_PAGES: u32 = 20;
+/// Pages of a deployment's log that are read.
+const MAX_LOG_PAGES: u32 = 20;
 /// Change requests that one page is asked to have.
 const REQUESTS_PER_PAGE: u32 = 100;
 
@@ -42,6 +44,7 @@ const APPLY: &str = "/api/change-requests/{org}/{id}/apply";
 const CLOSE: &str = "/api/change-requests/{org}/{id}/close";
 const DEPLOYMENTS: &str = "/api/stacks/{org}/{project}/{stack}/deployments";
 const DEPLOYMENT: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}";
+const LOGS: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/logs";
 const CANCEL: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/cancel";
 
 const UNSPECIFIED: &str = "is not what the specification says";
@@ -339,6 +342,27 @@ impl PulumiCloud for PrincipalClient {
         let web = |url: &String| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         let url = answer.console_url.filter(web).unwrap_or_else(|| self.client.deployment_url(stack, answer.version));
         Ok(Deployment { id: answer.id, version: answer.version, url })
+    }
+
+    async fn was_refused(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> Result<bool, CloudError> {
+        let [organization, project, name] = stack_parts(stack);
+        let parts = [organization, project, name, id];
+        let mut token: Option<String> = None;
+        for _ in 0..MAX_LOG_PAGES {
+            let mut call = Call::get(LOGS, &parts);
+            if let Some(token) = &token {
+                call = call.query("continuationToken", token);
+            }
+            let page: wire_deployment::Logs = self.json(principal, &call).await?;
+            if page.says_refused() {
+                return Ok(true);
+            }
+            match page.next_token {
+                Some(next) if Some(&next) != token.as_ref() => token = Some(next),
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     async fn permission(

@@ -146,6 +146,33 @@ impl Deployment {
     }
 }
 
+/// A page of a deployment's log.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Logs {
+    #[serde(default)]
+    lines: Vec<LogLine>,
+    #[serde(default)]
+    pub(super) next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LogLine {
+    #[serde(default)]
+    line: String,
+}
+
+impl Logs {
+    /// Whether a line says that an environment was not opened, since opens of it have to be approved. How Pulumi Cloud words that is specified nowhere;
+    /// what is known is that it speaks of an open request, and of approval.
+    pub(super) fn says_refused(&self) -> bool {
+        self.lines.iter().any(|line| {
+            let line = line.line.to_lowercase();
+            line.contains("open request") && line.contains("approv")
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewDeployment {

@@ -41,6 +41,7 @@ pub(crate) fn ask(stack: &str, position: u64) -> Ask {
         requester: Requester { login: "Alice".parse().unwrap(), name: "Alice Example".to_owned(), machine: None },
         on_behalf_of: None,
         push: None,
+        rescues: None,
         gate: Terms {
             environment: "acme/credentials/prod".parse().unwrap(),
             principal: "default".parse().unwrap(),

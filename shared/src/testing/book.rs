@@ -44,6 +44,7 @@ pub(crate) struct Inside {
     pub(crate) line: Line,
     lock: Lock,
     once: BTreeMap<String, Timestamp>,
+    idempotency: BTreeMap<(String, String), Idempotency>,
     pointed: BTreeMap<String, RequestId>,
     /// Who is to look at what, and why: what the stream carries.
     pub(crate) bells: VecDeque<(RequestId, Worker, Cause)>,
@@ -149,7 +150,15 @@ impl Ledger for Book {
 
     async fn create(&self, new: &NewRequest) -> Result<(), LedgerError> {
         let ask = &new.step.request.ask;
-        self.call(|inside| if inside.line.next == ask.position { Ok(()) } else { Err(LedgerError::Conflict) })?;
+        let key = new.idempotency.as_ref().map(|held| (held.caller.to_string(), held.key.clone()));
+        self.call(|inside| {
+            let taken = key.as_ref().is_some_and(|key| inside.idempotency.contains_key(key));
+            if inside.line.next != ask.position || taken {
+                return Err(LedgerError::Conflict);
+            }
+            inside.idempotency.extend(key.clone().zip(new.idempotency.clone()));
+            Ok(())
+        })?;
         self.put(new.step.request.clone(), vec![new.step.sealed.clone()], new.due);
         let mut inside = self.inside();
         if ask.push.is_some() {
@@ -159,8 +168,11 @@ impl Ledger for Book {
         Ok(())
     }
 
-    async fn idempotency(&self, _: &Login, _: &str, _: Timestamp) -> Result<Option<Idempotency>, LedgerError> {
-        Ok(None)
+    async fn idempotency(&self, caller: &Login, key: &str, now: Timestamp) -> Result<Option<Idempotency>, LedgerError> {
+        self.call(|inside| {
+            let held = inside.idempotency.get(&(caller.to_string(), key.to_owned()));
+            Ok(held.filter(|held| held.until > now).cloned())
+        })
     }
 
     async fn begin(

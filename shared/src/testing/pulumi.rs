@@ -33,6 +33,8 @@ pub(crate) struct Inside {
     pub(crate) machine: Option<String>,
     /// Those who are members of the organization.
     pub(crate) members: BTreeSet<Login>,
+    /// The runs, by their ids, that were refused for want of an approval.
+    pub(crate) refused: BTreeSet<String>,
     pub(crate) settings: Settings,
     pub(crate) rulesets: Vec<Ruleset>,
     /// What an open request creates change requests for.
@@ -71,6 +73,7 @@ impl Pulumi {
             login: "signoff-deployer".parse().unwrap(),
             machine: None,
             members: BTreeSet::new(),
+            refused: BTreeSet::new(),
             settings: Settings {
                 fingerprint: "v1".to_owned(),
                 variables: Vec::new(),
@@ -361,6 +364,10 @@ impl PulumiCloud for Pulumi {
             inside.deployments.push((made, now));
             Ok(deployment)
         })
+    }
+
+    async fn was_refused(&self, _: &PrincipalName, _: &StackName, id: &str) -> Result<bool, CloudError> {
+        self.call("was_refused", |inside| Ok(inside.refused.contains(id)))
     }
 
     async fn permission(

@@ -141,6 +141,7 @@ async fn created(ledger: &Dynamo, stack: &str, at: Timestamp, n: usize) -> Resul
             requester: Requester { login: "alice".parse()?, name: "Alice Archer".to_owned(), machine: None },
             on_behalf_of: None,
             push: None,
+            rescues: None,
             gate: Terms {
                 environment: "acme/credentials/prod".parse()?,
                 principal: "default".parse()?,

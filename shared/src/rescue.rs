@@ -1,0 +1,219 @@
+//! Runs that were refused: somebody started one without asking, and Pulumi Cloud did not let it into the gated environment. Where the gate says so, the
+//! same is asked for in their name: it waits, is signed off, and runs again.
+//!
+//! Once for each run: the run's id is the request's idempotency key. Never in a loop: what signoff deploys is the principal's, and carries a mark.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::asking::{self, Permission};
+use crate::cloud::{CloudError, DeploymentNow, DeploymentStatus, Listed, PulumiCloud};
+use crate::doorbell::{Delivery, MAX_POINTERS, Pointers};
+use crate::gate::{Asker, Gate, Gates};
+use crate::host::Host;
+use crate::ledger::{Idempotency, Ledger, LedgerError};
+use crate::look::Gatekeeper;
+use crate::names::{BadName, Login, Operation, RequestId, StackName};
+use crate::request::{Ask, Requester};
+
+/// How old a run may be, at most, to be asked for.
+pub const MAX_AGE: SignedDuration = SignedDuration::from_hours(2);
+/// How many runs of a stack are looked at, at most, newest first.
+const MAX_RUNS: usize = 5;
+/// How long a run that was looked at is not looked at again, if it was not asked for.
+const LEFT_ALONE: SignedDuration = SignedDuration::from_mins(10);
+/// For how long it is remembered that a run was asked for: longer than one may be old.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// How often it is tried to record a request while others are faster.
+const ATTEMPTS: u32 = 5;
+/// The kind of a delivery of the clock's. No header of Pulumi Cloud's can say so: it has spaces.
+pub(crate) const POLL: &str = "rescue (the clock)";
+/// What the kinds of Pulumi Cloud's deliveries about deployments begin with.
+const DEPLOYMENT: &str = "deployment";
+
+/// Why a run is not asked for now.
+enum Trouble {
+    Ledger(LedgerError),
+    Cloud(CloudError),
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<CloudError> for Trouble {
+    fn from(error: CloudError) -> Self {
+        Self::Cloud(error)
+    }
+}
+
+impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
+    /// Asks for what was refused on the stacks that a delivery about deployments points to. Troubles with Pulumi Cloud are logged.
+    ///
+    /// # Errors
+    /// If the ledger fails; the delivery has to be answered again.
+    pub(crate) async fn rescue(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+        if !delivery.kind.starts_with(DEPLOYMENT) && delivery.kind != POLL {
+            return Ok(());
+        }
+        let gates = self.ledger.gates().await?;
+        for stack in &delivery.pointers.stacks {
+            let Some(gate) = gates.gate_of(stack).filter(|gate| gate.rescue) else { continue };
+            match self.rescue_runs(gate, stack).await {
+                Ok(()) => {}
+                Err(Trouble::Ledger(error)) => return Err(error),
+                Err(Trouble::Cloud(error)) => {
+                    tracing::warn!(%stack, %error, "whether a run was refused could not be looked up");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn rescue_runs(&self, gate: &Gate, stack: &StackName) -> Result<(), Trouble> {
+        let principal = self.cloud.identity(&gate.principal).await?.login;
+        let now = self.host.now();
+        let page = self.cloud.deployments(&gate.principal, stack, 1).await?;
+        // What is older than a run that succeeded is not what anybody wants now.
+        let latest = page.deployments.into_iter().take_while(|run| run.status != DeploymentStatus::Succeeded);
+        let refused = |run: &Listed| {
+            let is_young = run.created.is_none_or(|created| now.duration_since(created) <= MAX_AGE);
+            run.status == DeploymentStatus::Failed && run.requested_by != principal && is_young
+        };
+        let runs: Vec<Listed> = latest.filter(refused).take(MAX_RUNS).collect();
+        for run in runs.into_iter().rev() {
+            let caller = caller()?;
+            let is_known = self.ledger.idempotency(&caller, &run.id, now).await?.is_some();
+            if is_known || !self.ledger.once(&format!("rescue-{}", run.id), now, later(now, LEFT_ALONE)).await? {
+                continue;
+            }
+            let found = self.cloud.deployment(&gate.principal, stack, &run.id).await?;
+            if found.mark.is_some() || !self.cloud.was_refused(&gate.principal, stack, &run.id).await? {
+                continue;
+            }
+            match self.may_rescue(gate, stack, &found).await? {
+                Ok(operation) => {
+                    if let Some(id) = self.ask_again(gate, stack, operation, &found).await? {
+                        tracing::info!(request = %id, %stack, run = found.deployment.version, "a run that was refused is asked for");
+                    }
+                }
+                Err(why) => {
+                    tracing::warn!(%stack, run = found.deployment.version, why, "a run that was refused is not asked for")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The operation, if whoever started the run may ask for it; else why not.
+    async fn may_rescue(
+        &self,
+        gate: &Gate,
+        stack: &StackName,
+        run: &DeploymentNow,
+    ) -> Result<Result<Operation, String>, CloudError> {
+        let who = &run.requested_by;
+        let operation = run.operation.as_deref().and_then(|operation| operation.parse::<Operation>().ok());
+        let Some(operation) = operation.filter(|operation| gate.operations.contains(operation)) else {
+            return Ok(Err("the gate does not let its operation be asked for".to_owned()));
+        };
+        if let Some(named) = &gate.requesters {
+            let is_named = named.contains(&Asker::Person(who.clone()));
+            return Ok(if is_named { Ok(operation) } else { Err(format!("the gate's requesters do not name {who}")) });
+        }
+        let has = self.cloud.permission(&gate.principal, stack, who).await?.unwrap_or(Permission::None);
+        let is_enough = has >= Permission::for_operation(operation);
+        Ok(if is_enough { Ok(operation) } else { Err(format!("{who} has {} permission on the stack", has.as_str())) })
+    }
+
+    async fn ask_again(
+        &self,
+        gate: &Gate,
+        stack: &StackName,
+        operation: Operation,
+        run: &DeploymentNow,
+    ) -> Result<Option<RequestId>, LedgerError> {
+        let login = run.requested_by.clone();
+        let wrong = |why: BadName| LedgerError::Broken(format!("run {}: {why}", run.deployment.version));
+        let reason = format!(
+            "Run {} was started without asking, and was refused for want of an approval.\n{}",
+            run.deployment.version, run.deployment.url
+        );
+        for _ in 0..ATTEMPTS {
+            let line = self.ledger.line(stack).await?;
+            if let Err(full) = asking::room(&line, &login) {
+                tracing::warn!(%stack, %full, "a run that was refused is not asked for yet");
+                return Ok(None);
+            }
+            let now = self.host.now();
+            let id = RequestId::new(self.host.ulid());
+            let ask = Ask {
+                id,
+                stack: stack.clone(),
+                operation,
+                reason: reason.parse().map_err(wrong)?,
+                commit: run.commit.as_deref().map(str::parse).transpose().map_err(wrong)?,
+                requester: Requester { name: login.to_string(), login: login.clone(), machine: None },
+                on_behalf_of: None,
+                push: None,
+                rescues: Some(run.deployment.clone()),
+                gate: asking::terms(gate, operation),
+                access_duration: gate.access_duration.clone(),
+                grant_expiration: gate.grant_expiration.clone(),
+                pending_timeout: gate.pending_timeout.clone(),
+                not_before: None,
+                not_after: None,
+                position: line.next,
+                created_at: now,
+            };
+            let (caller, key) = (caller()?, run.deployment.id.clone());
+            let once = Idempotency { caller, key, body: String::new(), request: id, until: later(now, REMEMBERED) };
+            let new = asking::new_request(ask, &self.host, self.timing.sweep, Some(once.clone()))
+                .map_err(|error| LedgerError::Broken(error.to_string()))?;
+            match self.ledger.create(&new).await {
+                Ok(()) => return Ok(Some(id)),
+                Err(LedgerError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+            if self.ledger.idempotency(&once.caller, &once.key, now).await?.is_some() {
+                return Ok(None);
+            }
+        }
+        Err(LedgerError::Unavailable(format!("the line of {stack} moves all the time")))
+    }
+}
+
+/// Whose idempotency keys the runs are: nobody's at Pulumi Cloud, whose logins have no colon.
+fn caller() -> Result<Login, LedgerError> {
+    "signoff:rescue".parse().map_err(|why: BadName| LedgerError::Broken(why.to_string()))
+}
+
+fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
+    from.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Has the stacks looked at that gates with `rescue` name in full: a webhook that was lost costs time. `slot` tells one time of it from the next.
+pub(crate) async fn poll<L: Ledger, H: Host>(
+    ledger: &L,
+    host: &H,
+    gates: &Gates,
+    slot: i64,
+) -> Result<(), LedgerError> {
+    let named = gates.gates.iter().filter(|gate| gate.rescue).flat_map(|gate| &gate.stacks);
+    let stacks: Vec<StackName> = named.filter_map(|pattern| String::from(pattern.clone()).parse().ok()).collect();
+    for (number, some) in stacks.chunks(MAX_POINTERS).enumerate() {
+        let delivery = Delivery {
+            id: format!("rescue/{slot}/{number}"),
+            kind: POLL.to_owned(),
+            body: String::new(),
+            pointers: Pointers { stacks: some.to_vec(), ..Pointers::default() },
+            at: host.now(),
+        };
+        ledger.record_delivery(&delivery, later(delivery.at, SignedDuration::from_hours(24))).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
