@@ -10,13 +10,21 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { RustFunction } from "./components/rust-function";
 import { StreamWorker } from "./components/stream-worker";
+import { hasRescue } from "./config/gates";
 import { readSettings } from "./config/settings";
 import { gateAlarms } from "./parts/alarms";
 import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
 import { dashboard } from "./parts/dashboard";
 import { encryptionKey, useKey } from "./parts/encryption";
 import { ANSWER_SECONDS, httpApi, publicUrl, routes } from "./parts/http";
-import { ACCESS, CHECKPOINT_ACCESS, POLL_ACCESS, readSecrets, tableStatements } from "./parts/permissions";
+import {
+  ACCESS,
+  CHECKPOINT_ACCESS,
+  POLL_ACCESS,
+  readSecrets,
+  RESCUE_ACCESS,
+  tableStatements,
+} from "./parts/permissions";
 import { approvalRule, principalTeam, provider, webhooks } from "./parts/pulumi-cloud";
 import { everySweep } from "./parts/schedule";
 import { arnsOf, githubSecrets, principalTokens, webhookSecrets } from "./parts/secrets";
@@ -37,6 +45,7 @@ const after = [gates];
 const secrets = webhookSecrets(site);
 const tokens = principalTokens(site);
 const github = githubSecrets(site);
+const rescues = hasRescue(settings.gates);
 const checkpoints = checkpointStore(site);
 
 // Where it is reached.
@@ -85,7 +94,7 @@ const reconcile = new RustFunction("reconcile", {
   statements: [
     ...tableStatements(table, ACCESS.reconcile),
     ...useKey(site.key, region, "dynamodb"),
-    ...(github === undefined ? [] : tableStatements(table, POLL_ACCESS, "Poll")),
+    ...(github === undefined && !rescues ? [] : tableStatements(table, POLL_ACCESS, "Poll")),
     ...(checkpoints === undefined
       ? []
       : [...tableStatements(table, CHECKPOINT_ACCESS, "Checkpoints"), ...writeCheckpoints(site, checkpoints)]),
@@ -120,6 +129,7 @@ const apply = new StreamWorker("apply", {
   ...acts,
   statements: [
     ...tableStatements(table, ACCESS.apply),
+    ...(rescues ? tableStatements(table, RESCUE_ACCESS, "Rescue") : []),
     ...readSecrets([...tokens.arns, ...(github === undefined ? [] : [github.token])]),
     ...mayUse,
   ],

@@ -135,6 +135,11 @@ export function hasPushes(gates: Gates): boolean {
   return gates.gate.some((one) => one.pushes !== undefined);
 }
 
+/** Whether a run that was refused is asked for anywhere. */
+export function hasRescue(gates: Gates): boolean {
+  return gates.gate.some((one) => one.rescue === true);
+}
+
 /** The organizations whose stacks are gated, each once, in the order of their names. */
 export function organizationsOf(gates: Gates): string[] {
   return [...new Set(gates.gate.map((one) => partsOf(one.environment).organization))].sort();

@@ -54,8 +54,10 @@ export const ACCESS: Record<FunctionName, Access> = {
 
 /** What the audit checkpoints take besides: the index tells the organizations' events. */
 export const CHECKPOINT_ACCESS: Access = { indexes: ["byDay"] };
-/** What the clock takes besides where pushes ask for deployments: it has branches looked at. */
+/** What the clock takes besides where pushes or refused runs ask for deployments: it has branches and stacks looked at. */
 export const POLL_ACCESS: Access = { put: ["delivery"] };
+/** What `apply` takes besides where refused runs are asked for: each once, by an idempotency key. */
+export const RESCUE_ACCESS: Access = { get: ["idempotency"], put: ["idempotency"] };
 
 const ACTIONS = {
   get: "dynamodb:GetItem",

@@ -75,9 +75,10 @@ export const MOST = {
   tags: { team: "platform" },
 };
 
-/** A customer's own key, and a webhook that somebody else looks after. */
+/** A customer's own key, a webhook that somebody else looks after, and runs that are asked for when they were refused. */
 export const OTHER = {
   ...LEAST,
+  gates: { gate: [{ ...LEAST.gates.gate[0], rescue: true }] },
   encryptionKey: "arn:aws:kms:eu-central-1:111122223333:key/0a1b",
   webhook: { manage: false },
   checkpoints: { enabled: true },

@@ -69,10 +69,21 @@ test("each function may do to the table what its box in the diagram does, and no
   ]);
 });
 
+/** What a function may do to the table in a run beyond the least. */
+function more(name: string, run: Run): string[] {
+  return onTable(name, run).filter((one) => !onTable(name).includes(one));
+}
+
 test("where pushes ask for deployments, the clock has branches looked at", async () => {
   const example = await runOf("example");
-  const more = onTable("reconcile", example).filter((one) => !onTable("reconcile").includes(one));
-  assert.deepEqual(more, ["PutItem HOOK#*"]);
+  assert.deepEqual(more("reconcile", example), ["PutItem HOOK#*"]);
+  assert.deepEqual(more("apply", example), []);
+});
+
+test("where refused runs are asked for, the clock has stacks looked at, and each run is asked for once", async () => {
+  const other = await runOf("other");
+  assert.deepEqual(more("reconcile", other), ["PutItem HOOK#*", "Query by-day"], "the latter for the checkpoints");
+  assert.deepEqual(more("apply", other), ["GetItem IDEM#*", "PutItem IDEM#*"]);
 });
 
 test("nobody deletes, scans or writes the gates", () => {
