@@ -1,5 +1,5 @@
-//! The five functions and the adapters that they share. [`api`] and [`receive`] are what people and Pulumi Cloud talk to, [`stream`] wakes the workers,
-//! [`dynamo`] is the ledger, [`pulumi`] the client, [`checkpoint`] keeps checkpoints of the trail; [`setup`] puts a function together, with [`logs`] and [`metrics`]; `src/bin/` puts them together, one entry point each.
+//! The functions and the adapters that they share. [`api`] and [`receive`] are what people and Pulumi Cloud talk to, [`stream`] wakes the workers,
+//! [`dynamo`] is the ledger, [`pulumi`] the client, [`checkpoint`] keeps checkpoints of the trail, [`notices`] tells people; [`setup`] puts a function together, with [`logs`] and [`metrics`]; `src/bin/` puts them together, one entry point each.
 
 pub mod api;
 pub mod aws;
@@ -9,6 +9,7 @@ pub mod github;
 pub mod logs;
 pub mod machine;
 pub mod metrics;
+pub mod notices;
 pub mod pulumi;
 pub mod receive;
 pub mod secrets;

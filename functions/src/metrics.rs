@@ -35,7 +35,7 @@ pub struct Metric {
 }
 
 /// All metrics. An event with another one is not heard.
-pub const METRICS: [Metric; 9] = [
+pub const METRICS: [Metric; 11] = [
     Metric { name: "PendingAge", unit: "Seconds", dimensions: &[&[]] },
     Metric { name: "ApprovalLatency", unit: "Seconds", dimensions: &[&[]] },
     Metric { name: "ApplyOutcomes", unit: "Count", dimensions: &[&["Outcome"]] },
@@ -45,6 +45,8 @@ pub const METRICS: [Metric; 9] = [
     Metric { name: "PulumiCloudTime", unit: "Milliseconds", dimensions: &[&[]] },
     Metric { name: "TokenRefused", unit: "Count", dimensions: &[&[]] },
     Metric { name: "SweepRung", unit: "Count", dimensions: &[&[]] },
+    Metric { name: "Notices", unit: "Count", dimensions: &[&["Outcome"]] },
+    Metric { name: "NoticesGivenUp", unit: "Count", dimensions: &[&[]] },
 ];
 
 /// The kinds of deliveries that are counted each by itself.

@@ -1,7 +1,8 @@
-//! Secrets: the type that doesn't show them, and where the principals' access tokens come from.
+//! Secrets: the type that doesn't show them, and where they come from.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,43 +140,45 @@ impl fmt::Debug for SecretsManager {
     }
 }
 
-/// Where the principals' access tokens come from.
+/// Secrets that each have a name of ours.
 #[derive(Debug, Clone)]
-pub enum Tokens {
+pub enum Named<N> {
     /// Given at start.
-    Given(HashMap<PrincipalName, Secret>),
-    /// In Secrets Manager, each under the prefix followed by the principal's name.
+    Given(HashMap<N, Secret>),
+    /// In Secrets Manager, each under the prefix followed by its name.
     Stored {
         /// Where they are.
         manager: SecretsManager,
-        /// What comes before the principal's name.
+        /// What comes before the name.
         prefix: String,
     },
 }
 
-impl Tokens {
-    /// The principal's token.
+/// The principals' access tokens.
+pub type Tokens = Named<PrincipalName>;
+
+impl<N: Eq + Hash + fmt::Display> Named<N> {
+    /// The secret of this name.
     ///
     /// # Errors
     /// If there is none to be had.
-    pub async fn get(&self, principal: &PrincipalName) -> Result<Secret, NoSecret> {
+    pub async fn get(&self, name: &N) -> Result<Secret, NoSecret> {
         match self {
-            Self::Given(tokens) => tokens
-                .get(principal)
-                .cloned()
-                .ok_or_else(|| NoSecret(format!("no access token was given for the principal {principal}"))),
-            Self::Stored { manager, prefix } => manager.get(&format!("{prefix}{principal}")).await,
+            Self::Given(secrets) => {
+                secrets.get(name).cloned().ok_or_else(|| NoSecret(format!("no secret was given for {name}")))
+            }
+            Self::Stored { manager, prefix } => manager.get(&format!("{prefix}{name}")).await,
         }
     }
 
-    /// The principal's token after `stale` was refused: read again where that is possible. The same one may come back.
+    /// The secret after `stale` was refused: read again where that is possible. The same one may come back.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub async fn refresh(&self, principal: &PrincipalName, stale: &Secret) -> Result<Secret, NoSecret> {
+    pub async fn refresh(&self, name: &N, stale: &Secret) -> Result<Secret, NoSecret> {
         match self {
-            Self::Given(_) => self.get(principal).await,
-            Self::Stored { manager, prefix } => manager.refresh(&format!("{prefix}{principal}"), stale).await,
+            Self::Given(_) => self.get(name).await,
+            Self::Stored { manager, prefix } => manager.refresh(&format!("{prefix}{name}"), stale).await,
         }
     }
 }

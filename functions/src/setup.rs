@@ -12,8 +12,9 @@
 //! | `SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID` | the one before, while it is being rotated (`receive`; optional) |
 //! | `SIGNOFF_GITHUB_SECRET_ID` | the secret of GitHub's webhook in Secrets Manager (`receive`; optional) |
 //! | `SIGNOFF_GITHUB_SECRET_PREVIOUS_ID` | the one before, while it is being rotated (`receive`; optional) |
-//! | `SIGNOFF_GITHUB_TOKEN_ID` | the token that reads branches at GitHub, in Secrets Manager (`apply`; optional) |
-//! | `SIGNOFF_GITHUB_URL` | GitHub's API (`apply`; default `https://api.github.com`) |
+//! | `SIGNOFF_GITHUB_TOKEN_ID` | the token that reads branches at GitHub, in Secrets Manager (`apply`; `notify` shows statuses with it; optional) |
+//! | `SIGNOFF_GITHUB_URL` | GitHub's API (`apply`, `notify`; default `https://api.github.com`) |
+//! | `SIGNOFF_CHANNEL_PREFIX` | the channels' secrets in Secrets Manager: this, and the channel's name (`notify`) |
 //! | `SIGNOFF_SWEEP_SECONDS` | the time between two sweeps (default 60) |
 //! | `SIGNOFF_CHECKPOINT_BUCKET` | where checkpoints of the audit trail go (`reconcile`; optional) |
 //! | `SIGNOFF_CHECKPOINT_KEY` | the ARN of the KMS key that signs them (`reconcile`; with the bucket) |
@@ -28,6 +29,7 @@ use jiff::SignedDuration;
 use lambda_runtime::Error;
 use signoff_core::branches::Branches;
 use signoff_core::look::{Gatekeeper, Timing};
+use signoff_core::notify::Notifier;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::api::Api;
@@ -37,9 +39,10 @@ use crate::dynamo::Dynamo;
 use crate::github::{GITHUB_URL, GitHubClient, Token};
 use crate::logs::{self, StandardOutput};
 use crate::machine::Machine;
+use crate::notices::{Sender, TIMEOUT};
 use crate::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use crate::receive::{Receive, StoredSecrets};
-use crate::secrets::{SecretsManager, Tokens};
+use crate::secrets::{Named, SecretsManager, Tokens};
 use crate::stream::Pushes;
 use crate::tls::Trust;
 
@@ -110,7 +113,7 @@ impl Function {
             cloud: self.principals(options)?,
             host: *self.machine,
             installation: variable("SIGNOFF_INSTALLATION").unwrap_or_else(|| "signoff".to_owned()),
-            link: variable("SIGNOFF_PUBLIC_URL").map(|url| format!("{}/v1/requests/", url.trim_end_matches('/'))),
+            link: link(),
             timing: Timing { sweep: self.sweep_every()?, settle: SETTLE, budget: BUDGET, call: options.timeout },
         }))
     }
@@ -122,15 +125,39 @@ impl Function {
     pub fn pushes(&self) -> Result<Option<Arc<dyn Pushes>>, Error> {
         let Some(token) = variable("SIGNOFF_GITHUB_TOKEN_ID") else { return Ok(None) };
         let options = ClientOptions::default();
-        let url = variable("SIGNOFF_GITHUB_URL").unwrap_or_else(|| GITHUB_URL.to_owned());
-        let token = Token::Stored { manager: self.secrets(), name: token };
         Ok(Some(Arc::new(Branches {
             ledger: Dynamo::clone(&self.ledger),
-            github: GitHubClient::trusting(&url, options, &trust()?, token)?,
+            github: self.github(token, options, &trust()?)?,
             cloud: self.principals(options)?,
             host: *self.machine,
             sweep: self.sweep_every()?,
         })))
+    }
+
+    /// What sends notices. It alone can read the channels' secrets.
+    ///
+    /// # Errors
+    /// If the environment lacks something.
+    pub fn notifier(&self) -> Result<Arc<Notifier<Dynamo, Sender, Machine>>, Error> {
+        let secrets = Named::Stored { manager: self.secrets(), prefix: needed("SIGNOFF_CHANNEL_PREFIX")? };
+        let options = ClientOptions { timeout: TIMEOUT, ..ClientOptions::default() };
+        let (console, trust) = (pulumi(options)?.console_url().to_owned(), trust()?);
+        let github = match variable("SIGNOFF_GITHUB_TOKEN_ID") {
+            Some(name) => Some(self.github(name, options, &trust)?),
+            None => None,
+        };
+        Ok(Arc::new(Notifier {
+            ledger: Dynamo::clone(&self.ledger),
+            messenger: Sender::new(secrets, github, console, &trust)?,
+            host: *self.machine,
+            link: link(),
+        }))
+    }
+
+    fn github(&self, token: String, options: ClientOptions, trust: &Trust) -> Result<GitHubClient, Error> {
+        let url = variable("SIGNOFF_GITHUB_URL").unwrap_or_else(|| GITHUB_URL.to_owned());
+        let token = Token::Stored { manager: self.secrets(), name: token };
+        Ok(GitHubClient::trusting(&url, options, trust, token)?)
     }
 
     fn secrets(&self) -> SecretsManager {
@@ -192,6 +219,11 @@ impl Function {
 fn pulumi(options: ClientOptions) -> Result<PulumiClient, Error> {
     let url = variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned());
     Ok(PulumiClient::trusting(&url, options, &trust()?)?)
+}
+
+/// Where people find a request: its address without the id.
+fn link() -> Option<String> {
+    variable("SIGNOFF_PUBLIC_URL").map(|url| format!("{}/v1/requests/", url.trim_end_matches('/')))
 }
 
 fn trust() -> Result<Trust, Error> {

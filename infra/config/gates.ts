@@ -2,6 +2,7 @@
 
 import { badConditions, badWindow, badZone, type Freeze, freeze, MAX_CONDITIONS } from "./conditions";
 import { BadConfiguration, bool, byName, checked, fields, list, maybe, u32, word } from "./decode";
+import { badNotices, type Channel, channel, MAX_CHANNELS, type Notice, notice } from "./notices";
 import { badGitHubLogin, badPushes, MAX_LOGINS, type Push, push } from "./pushes";
 import { badAsker, badEnvironment, badLogin, badPattern, badPeriod, badPrincipal, covers, partsOf, seconds } from "./names";
 
@@ -41,13 +42,18 @@ export interface Gate {
   "supersede-approved"?: true;
   "allow-older"?: boolean;
   rescue?: true;
+  notices?: Notice[];
 }
 
-/** All gates, in order, the switch that holds them all, the freezes of all of them, and who is who at GitHub: what the table's item `CONFIG` says. */
+/**
+ * All gates, in order, the switch that holds them all, the freezes of all of them, who is who at GitHub, and where notices go: what the table's item
+ * `CONFIG` says.
+ */
 export interface Gates {
   hold: boolean;
   freezes?: Freeze[];
   "github-logins"?: Record<string, string>;
+  channel?: Channel[];
   gate: Gate[];
 }
 
@@ -77,6 +83,7 @@ const written = fields(
     "supersede-approved": bool,
     "allow-older": maybe(bool),
     rescue: bool,
+    notices: list(notice),
   },
   ["stacks", "environment"],
 );
@@ -85,6 +92,7 @@ const document = fields("struct Gates", {
   hold: bool,
   freezes: list(freeze),
   "github-logins": byName(checked(badGitHubLogin), checked(badLogin)),
+  channel: list(channel),
   gate: list(gate),
 });
 
@@ -103,6 +111,8 @@ export function readGates(value: unknown): Gates {
   if (known > MAX_LOGINS) {
     throw new BadConfiguration("github-logins", `there are ${known} logins; ${MAX_LOGINS} is the most`);
   }
+  const { channel: channels = [] } = found;
+  checkChannels(channels, gates);
   for (const [at, { pushes = [] }] of gates.entries()) {
     for (const { stack } of pushes) {
       const first = gates.findIndex((one) => one.stacks.some((pattern) => covers(pattern, stack)));
@@ -116,8 +126,23 @@ export function readGates(value: unknown): Gates {
     hold: found.hold ?? false,
     ...(freezes.length === 0 ? {} : { freezes }),
     ...(known === 0 ? {} : { "github-logins": logins }),
+    ...(channels.length === 0 ? {} : { channel: channels }),
     gate: gates,
   };
+}
+
+function checkChannels(channels: readonly Channel[], gates: readonly Gate[]): void {
+  if (channels.length > MAX_CHANNELS) {
+    throw new BadConfiguration("channel", `there are ${channels.length} channels; ${MAX_CHANNELS} is the most`);
+  }
+  const names = channels.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) < at);
+  if (twice !== undefined) throw new BadConfiguration("channel", `two channels have the name ${twice}`);
+  for (const [at, { notices = [] }] of gates.entries()) {
+    const astray = notices.find((one) => !names.includes(one.channel));
+    if (astray === undefined) continue;
+    throw new BadConfiguration(`gate[${at}].notices`, `there is no channel ${astray.channel}`);
+  }
 }
 
 /** The gate of a stack: the first that matches. */
@@ -133,6 +158,17 @@ export function principalsOf(gates: Gates): string[] {
 /** Whether a push asks for anything. */
 export function hasPushes(gates: Gates): boolean {
   return gates.gate.some((one) => one.pushes !== undefined);
+}
+
+/** The channels that hear of something, in order. */
+export function channelsOf(gates: Gates): Channel[] {
+  const heard = gates.gate.flatMap(({ notices = [] }) => notices.map((one) => one.channel));
+  return (gates.channel ?? []).filter(({ name }) => heard.includes(name));
+}
+
+/** Whether anybody is told of anything: a channel, or GitHub beside the commit that was pushed. */
+export function tells(gates: Gates): boolean {
+  return hasPushes(gates) || channelsOf(gates).length > 0;
 }
 
 /** Whether a run that was refused is asked for anywhere. */
@@ -178,7 +214,9 @@ function gate(value: unknown, path: string): Gate {
   const { pushes = [], "newer-push": newer, "supersede-approved": supersedeApproved = false } = found;
   const bad = badPushes({ pushes, newer, supersedeApproved }, stacks, operations);
   if (bad !== undefined) throw new BadConfiguration(path, bad);
-  const { "allow-older": allowOlder, rescue = false } = found;
+  const { "allow-older": allowOlder, rescue = false, notices = [] } = found;
+  const wrong = badNotices(notices);
+  if (wrong !== undefined) throw new BadConfiguration(path, wrong);
   return {
     stacks,
     environment,
@@ -203,5 +241,6 @@ function gate(value: unknown, path: string): Gate {
     ...(supersedeApproved ? { "supersede-approved": true } : {}),
     ...(allowOlder === undefined ? {} : { "allow-older": allowOlder }),
     ...(rescue ? { rescue: true } : {}),
+    ...(notices.length === 0 ? {} : { notices }),
   };
 }

@@ -5,6 +5,7 @@ import { MAX_CONDITIONS } from "../config/conditions";
 import { BadConfiguration } from "../config/decode";
 import { gateOf, MAX_GATES, readGates } from "../config/gates";
 import { covers } from "../config/names";
+import { MAX_CHANNELS, TOPICS } from "../config/notices";
 
 const ONE = { stacks: ["acme/*/prod"], environment: "acme/credentials/prod" };
 
@@ -71,6 +72,26 @@ test("there is a most of windows and of freezes", () => {
   assert.throws(own({ freezes: freezes(101) }), { path: "gate[0]", reason: `freezes: ${most}` });
   const all = () => readGates({ freezes: freezes(101) });
   assert.throws(all, { path: "freezes", reason: "there are 101 freezes; 100 is the most" });
+});
+
+test("there is a most of channels and of notices", () => {
+  const channel = Array.from({ length: MAX_CHANNELS + 1 }, (_, at) => ({ name: `c${at}`, kind: "slack" }));
+  const notices = channel.map(({ name }) => ({ channel: name }));
+  const read = (count: number, ...keys: unknown[]) => () =>
+    readGates({ channel: channel.slice(0, count), gate: [{ ...ONE, notices: keys[0] ?? notices.slice(0, count) }] });
+  assert.equal(read(MAX_CHANNELS)().gate[0]?.notices?.length, MAX_CHANNELS);
+  assert.throws(read(MAX_CHANNELS + 1, []), { path: "channel", reason: "there are 51 channels; 50 is the most" });
+  assert.throws(read(MAX_CHANNELS, notices), { path: "gate[0]", reason: "notices: there are 51; 50 is the most" });
+});
+
+test("a notice is stored with its topics in order, each once, and without what says no more than its default", () => {
+  const channel = [{ name: "ops", kind: "slack" }];
+  const read = (notice: Record<string, unknown>) =>
+    readGates({ channel, gate: [{ ...ONE, notices: [{ channel: "ops", ...notice }] }] }).gate[0]?.notices;
+  assert.deepEqual(read({ on: ["broken", "waiting", "broken"], reminders: false }), [
+    { channel: "ops", on: ["waiting", "broken"] },
+  ]);
+  assert.deepEqual(read({ on: [...TOPICS].reverse(), reminders: true }), [{ channel: "ops", reminders: true }]);
 });
 
 test("what is empty is not stored, since an empty list of windows would be refused when it is read", () => {

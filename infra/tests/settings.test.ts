@@ -16,7 +16,7 @@ const BAD: [Record<string, unknown>, RegExp][] = [
   [{ gates: "hold" }, /^signoff:gates: invalid type: string "hold", expected struct Gates$/],
   [
     { gates: { hold: true, gates: [] } },
-    /^signoff:gates\.gates: unknown field `gates`, expected one of `hold`, `freezes`, `github-logins`, `gate`$/,
+    /^signoff:gates\.gates: unknown field `gates`, expected one of `hold`, `freezes`, `github-logins`, `channel`, `gate`$/,
   ],
   [{ freezes: [] }, /^signoff:freezes: unknown field `freezes`, expected one of `installation`/],
   [

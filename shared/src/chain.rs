@@ -78,6 +78,8 @@ pub struct Step {
     pub sealed: Sealed,
     /// The request after it.
     pub request: Request,
+    /// Whether somebody is told of it: a notice becomes due in the same transaction.
+    pub is_told: bool,
 }
 
 /// What is wrong with a trail.
@@ -180,7 +182,7 @@ pub fn seal_rung(before: Option<&Request>, entry: &Entry, delivery: Option<&str>
     };
     let head = hash(&sealed).map_err(|_| illegal())?;
     sealed.hash.clone_from(&head);
-    Ok(Step { sealed, request: Request { ask, status, head } })
+    Ok(Step { sealed, request: Request { ask, status, head }, is_told: false })
 }
 
 /// The SHA-256, in lower-case hexadecimal, of an event's canonical form without its `hash`.

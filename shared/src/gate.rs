@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::{Calendar, Freeze, MAX_CONDITIONS, Window, Zone};
 use crate::names::{BadName, EnvironmentName, Login, Operation, PrincipalName, StackName};
+use crate::notice::{Channel, ChannelName, MAX_CHANNELS, NoticeRule};
 use crate::period::Period;
 use crate::push::{GitHubLogin, MAX_LOGINS, MAX_PATHS, MAX_PUSHES, NewerPush, PushRule};
 use crate::request::Ask;
@@ -26,6 +27,9 @@ pub struct Gates {
     /// Logins at GitHub whose login at Pulumi Cloud is another.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub github_logins: BTreeMap<GitHubLogin, Login>,
+    /// Where notices go.
+    #[serde(default, rename = "channel", skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     /// The gates; the first that matches a stack is its gate.
     #[serde(default, rename = "gate")]
     pub gates: Vec<Gate>,
@@ -94,6 +98,9 @@ pub struct Gate {
     /// Whether a run that was refused for want of an approval is asked for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rescue: bool,
+    /// Who hears what of its requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<NoticeRule>,
 }
 
 /// The most people that a gate may ask for.
@@ -250,6 +257,11 @@ impl Gates {
         self.gates.iter().map(|gate| &gate.principal).collect()
     }
 
+    /// The channel of this name.
+    pub fn channel(&self, name: &ChannelName) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.name == *name)
+    }
+
     /// When a gate's approved requests are applied: its windows, its freezes, and those of all gates.
     pub fn calendar<'a>(&'a self, gate: &'a Gate) -> Calendar<'a> {
         let freezes = self.freezes.iter().chain(&gate.freezes).collect();
@@ -295,6 +307,7 @@ impl Gates {
             let reason = format!("there are {} logins; {MAX_LOGINS} is the most", self.github_logins.len());
             return Err(BadGates { line: None, key: Some("github-logins".to_owned()), reason });
         }
+        self.check_channels()?;
         for (at, gate) in self.gates.iter().enumerate() {
             for push in &gate.pushes {
                 let covers = |gate: &Gate| gate.stacks.iter().any(|pattern| pattern.matches(&push.stack));
@@ -306,6 +319,24 @@ impl Gates {
             }
         }
         Ok(self)
+    }
+
+    fn check_channels(&self) -> Result<(), BadGates> {
+        let bad = |key: &str, reason: String| Err(BadGates { line: None, key: Some(key.to_owned()), reason });
+        if self.channels.len() > MAX_CHANNELS {
+            return bad("channel", format!("there are {} channels; {MAX_CHANNELS} is the most", self.channels.len()));
+        }
+        for (at, channel) in self.channels.iter().enumerate() {
+            if self.channels[..at].iter().any(|other| other.name == channel.name) {
+                return bad("channel", format!("two channels have the name {}", channel.name));
+            }
+        }
+        for rule in self.gates.iter().flat_map(|gate| &gate.notices) {
+            if self.channel(&rule.channel).is_none() {
+                return bad("notices", format!("there is no channel {}", rule.channel));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -363,6 +394,8 @@ struct Draft {
     allow_older: Option<bool>,
     #[serde(default)]
     rescue: bool,
+    #[serde(default)]
+    notices: Vec<NoticeRule>,
 }
 
 impl Draft {
@@ -426,6 +459,25 @@ impl Draft {
         }
         Ok(())
     }
+
+    /// What is wrong with the notices. Whether there are such channels is seen where those are.
+    fn check_notices(&self) -> Result<(), BadName> {
+        if self.notices.len() > MAX_CHANNELS {
+            return Err(BadName(format!("notices: there are {}; {MAX_CHANNELS} is the most", self.notices.len())));
+        }
+        for (at, rule) in self.notices.iter().enumerate() {
+            if self.notices[..at].iter().any(|other| other.channel == rule.channel) {
+                return Err(BadName(format!("notices: two of them are for {}; one is the most", rule.channel)));
+            }
+            if rule.on.is_empty() {
+                return Err(BadName(format!(
+                    "notices: {} would hear of nothing; leave on out to let it hear of everything",
+                    rule.channel
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl TryFrom<Draft> for Gate {
@@ -462,6 +514,7 @@ impl TryFrom<Draft> for Gate {
         }
         draft.check_conditions(&operations)?;
         draft.check_pushes(&operations)?;
+        draft.check_notices()?;
         Ok(Self {
             stacks: draft.stacks,
             environment: draft.environment,
@@ -486,6 +539,7 @@ impl TryFrom<Draft> for Gate {
             supersede_approved: draft.supersede_approved,
             allow_older: draft.allow_older,
             rescue: draft.rescue,
+            notices: draft.notices,
         })
     }
 }

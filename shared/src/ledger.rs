@@ -1,5 +1,6 @@
 //! What signoff remembers, as the questions and steps that the gate needs. One adapter implements it on DynamoDB.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::Range;
 
@@ -7,12 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::blocker::Blocker;
+use crate::blocker::{Blocker, BlockerKind};
 use crate::chain::{Sealed, Step};
 use crate::doorbell::Delivery;
 use crate::gate::Gates;
 use crate::names::{Commit, Login, Organization, PrincipalName, RequestId, StackName};
-use crate::request::{Ask, Request, Worker};
+use crate::request::{Ask, ChangeRequest, Request, State, Worker};
+use crate::verdict;
 
 /// Why the ledger did not do what it was told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +134,31 @@ pub struct Loaded {
     pub work: Work,
 }
 
+impl Loaded {
+    /// What it waits for: what the last look left, or what can be told without one if the request has changed since.
+    pub fn waits_for(&self) -> Vec<Blocker> {
+        let (status, note) = (&self.request.status, &self.work.note);
+        if status.state.is_terminal() {
+            return Vec::new();
+        }
+        let mut waiting = if note.version == status.sequence {
+            note.waiting.clone()
+        } else if status.state == State::PendingApproval && status.ending.is_none() {
+            let lacking = |known: &ChangeRequest| verdict::lacking(&known.environment.qualified(), &known.approvals);
+            status.change_requests.iter().filter_map(lacking).collect()
+        } else {
+            Vec::new()
+        };
+        if let Some(ending) = &status.ending
+            && waiting.iter().all(|blocker| blocker.kind != BlockerKind::Closing)
+        {
+            let detail = format!("it will be {}; what is open at Pulumi Cloud is being closed", ending.to);
+            waiting.insert(0, Blocker::new(BlockerKind::Closing, detail));
+        }
+        waiting
+    }
+}
+
 /// Why a worker looks at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
@@ -165,6 +192,30 @@ pub const ONCE_SKEW: SignedDuration = SignedDuration::from_mins(5);
 pub const MAX_RINGS: u32 = 10;
 /// The time in which rings are counted, in seconds.
 pub const RING_WINDOW_SECONDS: i64 = 20;
+
+/// A notice that is due: of an event of a request, to whoever hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NoticeDue {
+    /// The request.
+    pub id: RequestId,
+    /// The number of the event.
+    pub event: u64,
+    /// Since when it is due; for one that was claimed, until when that holds.
+    pub due: Timestamp,
+}
+
+/// How far a notice has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NoticeWork {
+    /// Which reminder of it is to be sent; 0: the notice itself.
+    pub reminder: u32,
+    /// How often that was tried in vain.
+    pub tries: u32,
+    /// Who has been told already.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub told: BTreeSet<String>,
+}
 
 /// What came of an attempt to work on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -372,6 +423,15 @@ pub trait Ledger: Send + Sync {
 
     /// Moves a request's next look forward: whoever does it may ring. `false`: it was moved by somebody else.
     fn claim_due(&self, due: &Due, next: Timestamp) -> impl Reply<bool>;
+
+    /// Which notices are due? Oldest first, from the index: eventually consistent.
+    fn notices_due(&self, now: Timestamp, limit: usize) -> impl Reply<Vec<NoticeDue>>;
+
+    /// Takes a notice that is due, until then: whoever does it may send. `None`: somebody else has it, or it was sent.
+    fn claim_notice(&self, notice: NoticeDue, until: Timestamp) -> impl Reply<Option<NoticeWork>>;
+
+    /// Says what is left to do of a notice that was claimed (`due` is until when), and when; `None`: nothing. Of a claim that is over nothing is written.
+    fn finish_notice(&self, claimed: NoticeDue, left: Option<(Timestamp, NoticeWork)>) -> impl Reply<()>;
 
     /// Which requests are open? From the index: eventually consistent, in no order.
     fn open(&self, limit: usize) -> impl Reply<Vec<RequestId>>;

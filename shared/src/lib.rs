@@ -24,6 +24,8 @@ pub mod look;
 pub mod mark;
 pub mod measure;
 pub mod names;
+pub mod notice;
+pub mod notify;
 mod observe;
 pub mod period;
 pub mod push;

@@ -18,6 +18,7 @@ use crate::ledger::{Begin, Cause, Creation, Finish, Intent, Lease, Ledger, Ledge
 use crate::mark;
 use crate::measure;
 use crate::names::RequestId;
+use crate::notice;
 use crate::observe;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, Request, State, Worker};
 
@@ -271,8 +272,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
     async fn record(&mut self, record: Record) -> Result<(), Stop> {
         let now = self.now().max(self.request().status.updated_at);
         let entry = Entry { id: self.keeper.host.ulid(), at: now, actor: record.actor, event: *record.event };
-        let step = chain::seal_rung(Some(self.request()), &entry, self.delivery.as_deref())
+        let mut step = chain::seal_rung(Some(self.request()), &entry, self.delivery.as_deref())
             .map_err(|illegal| LedgerError::Broken(format!("{}: {illegal}", self.request().ask.id)))?;
+        let ask = &self.request().ask;
+        step.is_told = notice::is_told(self.facts.gates.gate_of(&ask.stack), ask, &entry.event);
         let next = step.request.status.state.worker();
         let wake = next.filter(|worker| *worker != self.worker);
         self.keeper.ledger.record(&step, wake, record.line).await?;

@@ -7,6 +7,16 @@ use crate::request::{Request, State, Worker};
 /// The target of all measurements.
 pub const TARGET: &str = "signoff::metric";
 
+/// A notice was sent to somebody, or that failed.
+pub(crate) fn noticed(outcome: &'static str) {
+    tracing::trace!(target: TARGET, Notices = 1_u64, Outcome = outcome);
+}
+
+/// A notice was given up.
+pub(crate) fn notice_given_up() {
+    tracing::trace!(target: TARGET, NoticesGivenUp = 1_u64);
+}
+
 /// An event was recorded, which took the request out of the state `before`.
 pub(crate) fn recorded(before: State, entry: &Entry, request: &Request) {
     if matches!(entry.event, Event::Approved { .. }) {

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use signoff_core::gate::Gates;
 use signoff_core::names::PrincipalName;
+use signoff_core::notice::{Channel, ChannelKind, ChannelName, is_address};
 use signoff_functions::github::GITHUB_URL;
+use signoff_functions::notices::SigningKeys;
 use signoff_functions::receive::WebhookSecrets;
 use signoff_functions::secrets::Secret;
 use signoff_functions::tls::Trust;
@@ -25,6 +27,7 @@ pub(super) struct Configuration {
     pub(super) tokens: HashMap<PrincipalName, Secret>,
     pub(super) webhook: WebhookSecrets,
     pub(super) github: Option<GitHub>,
+    pub(super) channels: HashMap<ChannelName, Secret>,
     pub(super) pulumi_url: String,
     pub(super) trust: Trust,
     pub(super) public_url: Option<String>,
@@ -68,6 +71,7 @@ impl Configuration {
             None => variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new),
         };
         let github = if simulated.is_none() && gates.pushes().next().is_some() { Some(github()?) } else { None };
+        let channels = gates.channels.iter().map(channel).collect::<Result<_, _>>()?;
         let pulumi_url = args.pulumi_url.clone().unwrap_or_else(|| match simulated {
             Some(simulated) => simulated.sim.url(),
             None => variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned()),
@@ -77,6 +81,7 @@ impl Configuration {
             tokens,
             webhook: WebhookSecrets { current, previous },
             github,
+            channels,
             pulumi_url,
             trust: trust()?,
             public_url: if simulated.is_some() { None } else { public_url()? },
@@ -99,6 +104,22 @@ fn github() -> Result<GitHub, Failure> {
         token: needed("SIGNOFF_GITHUB_TOKEN", "the token that reads branches at GitHub")?,
         url: variable("SIGNOFF_GITHUB_URL").unwrap_or_else(|| GITHUB_URL.to_owned()),
     })
+}
+
+/// A channel's secret: an address that notices may go to, or keys that sign them.
+fn channel(channel: &Channel) -> Result<(ChannelName, Secret), Failure> {
+    let name = format!("SIGNOFF_CHANNEL_SECRET_{}", channel.name.as_str().to_uppercase().replace('-', "_"));
+    let what = match channel.kind {
+        ChannelKind::Slack => "the address of the incoming webhook at Slack",
+        ChannelKind::Webhook(_) => "the key that signs its webhooks, whsec_ and 24 to 64 bytes in base64",
+    };
+    let missing = || failed(format!("{name} is not set: {what}; the channel {} needs it", channel.name));
+    let secret = variable(&name).as_deref().and_then(Secret::new).ok_or_else(missing)?;
+    let is_good = match channel.kind {
+        ChannelKind::Slack => is_address(secret.expose()),
+        ChannelKind::Webhook(_) => SigningKeys::of(&secret).is_ok(),
+    };
+    if is_good { Ok((channel.name.clone(), secret)) } else { Err(failed(format!("{name} is not {what}"))) }
 }
 
 /// Where people reach it, without a slash at the end.

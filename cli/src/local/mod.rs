@@ -22,15 +22,17 @@ use signoff_core::host::Host;
 use signoff_core::ledger::Ledger as _;
 use signoff_core::look::{Gatekeeper, Timing};
 use signoff_core::names::BadName;
+use signoff_core::notify::Notifier;
 use signoff_core::period::Period;
 use signoff_core::sweep::sweep;
 use signoff_functions::api::{self, Api};
 use signoff_functions::dynamo::Dynamo;
 use signoff_functions::github::{GitHubClient, Token};
 use signoff_functions::machine::Machine;
+use signoff_functions::notices::{Sender, send_due};
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive};
-use signoff_functions::secrets::Tokens;
+use signoff_functions::secrets::{Named, Tokens};
 use signoff_functions::stream::Pushes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,6 +52,8 @@ const BUDGET: Duration = Duration::from_secs(60);
 const WORKERS_LANE: usize = 1;
 /// How long what is in hand may take after a signal to stop.
 const GRACE: Duration = Duration::from_secs(75);
+/// How often it is looked for notices that are due.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often what expired is swept from the store.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
@@ -70,6 +74,7 @@ Environment:
   SIGNOFF_GITHUB_TOKEN             where a gate names pushes: the token that reads branches at GitHub
   SIGNOFF_GITHUB_WEBHOOK_SECRET    the shared secret of GitHub's webhook; …_PREVIOUS as above
   SIGNOFF_GITHUB_URL               GitHub's API (default: https://api.github.com)
+  SIGNOFF_CHANNEL_SECRET_<NAME>    of each channel: Slack's address, or the key that signs (upper case, - as _)
   SIGNOFF_PUBLIC_URL               where signoff is reached from outside, for links (default: where it listens)
   SIGNOFF_CA_BUNDLE                roots of a self-hosted Pulumi Cloud, besides the machine's: PEM, or a file with it
   SIGNOFF_CHECKPOINTS              the file of the signed checkpoints (default: checkpoints.jsonl in the data directory)
@@ -146,24 +151,35 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         .map_err(|error| failed(error.to_string()))?;
     let public_url = configuration.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let cloud = PrincipalClient::new(client.clone(), Tokens::Given(configuration.tokens));
-    let pushes = match &configuration.github {
+    let github = match &configuration.github {
         Some(github) => {
             let token = Token::Given(github.token.clone());
-            let github = GitHubClient::trusting(&github.url, options, &configuration.trust, token)
-                .map_err(|error| failed(error.to_string()))?;
-            let ledger = ledger.clone().in_a_lane_of(WORKERS_LANE);
-            let branches =
-                Branches { ledger, github, cloud: cloud.clone(), host: machine, sweep: args.reconcile_every };
-            Some(Arc::new(branches) as Arc<dyn Pushes>)
+            let client = GitHubClient::trusting(&github.url, options, &configuration.trust, token);
+            Some(client.map_err(|error| failed(error.to_string()))?)
         }
         None => None,
+    };
+    let link = Some(format!("{public_url}/v1/requests/"));
+    let pushes = github.clone().map(|github| {
+        let ledger = ledger.clone().in_a_lane_of(WORKERS_LANE);
+        Arc::new(Branches { ledger, github, cloud: cloud.clone(), host: machine, sweep: args.reconcile_every })
+            as Arc<dyn Pushes>
+    });
+    let console = client.console_url().to_owned();
+    let sender = Sender::new(Named::Given(configuration.channels), github, console, &configuration.trust)
+        .map_err(|error| failed(error.to_string()))?;
+    let notifier = Notifier {
+        ledger: ledger.clone().in_a_lane_of(WORKERS_LANE),
+        messenger: sender,
+        host: machine,
+        link: link.clone(),
     };
     let keeper: Arc<Keeper> = Arc::new(Gatekeeper {
         ledger: ledger.clone().in_a_lane_of(WORKERS_LANE),
         cloud,
         host: machine,
         installation: configuration.installation,
-        link: Some(format!("{public_url}/v1/requests/")),
+        link,
         timing: Timing { sweep: args.reconcile_every, settle: SETTLE, budget: BUDGET, call: options.timeout },
     });
     let api = api::router(Api {
@@ -196,6 +212,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let pump = Pump::new(&store, Arc::clone(&keeper), pushes, Arc::clone(&written))?;
     let pump = tokio::spawn(pump.run(stopped.clone()));
     let clock = tokio::spawn(clock(store.clone(), machine, args.reconcile_every, written, stopped.clone()));
+    let notices = tokio::spawn(notices(Arc::new(notifier), stopped.clone()));
     let checkpoints = tokio::spawn(checkpoints.run(args.reconcile_every, stopped.clone()));
     let tidy = tokio::spawn(store.clone().tidy(TIDY_EVERY, stopped.clone()));
     let server = tokio::spawn(serve::serve(listener, served, stopped));
@@ -209,7 +226,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     tracing::info!("stopping: what is in hand is finished first");
     let _ = stop.send(true);
     let all = async {
-        let _ = tokio::join!(server, clock, tidy, pump);
+        let _ = tokio::join!(server, clock, tidy, pump, notices);
     };
     if tokio::time::timeout(GRACE, all).await.is_err() {
         tracing::warn!("what was in hand took too long; it goes on at the next start");
@@ -278,6 +295,23 @@ async fn clock(
                     tracing::error!("{trouble}");
                 }
             }
+        }
+    }
+}
+
+/// Sends the notices that are due, once in a while.
+async fn notices(notifier: Arc<Notifier<Dynamo, Sender, Machine>>, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        match send_due(&notifier).await {
+            Ok(0) => {}
+            Ok(sent) => tracing::debug!(sent, "notices were sent"),
+            Err(error) => tracing::error!(%error, "notices could not be looked for; they are due again"),
         }
     }
 }

@@ -11,6 +11,7 @@ use signoff_core::event::{Actor, Entry, Event};
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, LedgerError, LineChange, Loaded};
 use signoff_core::names::Reason;
+use signoff_core::notice;
 use signoff_core::request::State;
 
 use super::Served;
@@ -72,7 +73,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 actor: Actor::Login(login.clone()),
                 event: Event::GlassBroken { lifted, reason: reason.clone() },
             };
-            let step = chain::seal(Some(&loaded.request), &entry).map_err(|_| Problem::broken(&id.to_string()))?;
+            let mut step = chain::seal(Some(&loaded.request), &entry).map_err(|_| Problem::broken(&id.to_string()))?;
+            step.is_told = notice::is_told(gate, &loaded.request.ask, &entry.event);
             match self.api.ledger.record(&step, status.state.worker(), LineChange::Keep).await {
                 Ok(()) => {
                     tracing::warn!(request = %id, login = %login, lifted = ?lift, "the glass was broken");

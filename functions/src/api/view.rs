@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use signoff_core::blocker::{Blocker, BlockerKind};
+use signoff_core::blocker::Blocker;
 use signoff_core::chain::Sealed;
 use signoff_core::conditions::{Freeze, Lift, Window, Zone};
 use signoff_core::gate::{Asker, CommitRule, Gate, Gates, RunsAs, StackPattern};
-use signoff_core::ledger::{Loaded, Note};
+use signoff_core::ledger::Loaded;
 use signoff_core::names::{Commit, EnvironmentName, Login, Operation, PrincipalName, Reason, RequestId, StackName};
+use signoff_core::notice::NoticeRule;
 use signoff_core::period::Period;
 use signoff_core::push::{NewerPush, PushRule, Pushed};
-use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Deployment, Grant, Outcome, State, Status};
-use signoff_core::verdict;
+use signoff_core::request::{Approvals, ChangeRequest, ChangeRequestStatus, Deployment, Grant, Outcome, State};
 
 use crate::pulumi::review_url;
 
@@ -242,6 +242,9 @@ pub struct GateView {
     /// Whether a run that was refused for want of an approval is asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rescue: bool,
+    /// Who hears what of its requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<NoticeRule>,
 }
 
 /// What a gate says of a deployment that somebody might ask for.
@@ -301,7 +304,7 @@ impl RequestView {
             not_after: ask.not_after,
             lifted: status.lifted.clone(),
             change_requests: status.change_requests.iter().map(|known| change_request(known, console)).collect(),
-            blockers: blockers(status, &loaded.work.note),
+            blockers: loaded.waits_for(),
             grant: status.grant.clone(),
             deployment: status.deployment.as_ref().map(|deployment| DeploymentView {
                 id: deployment.id.clone(),
@@ -353,6 +356,7 @@ impl GateView {
             supersede_approved: gate.supersede_approved,
             allow_older: gate.allow_older,
             rescue: gate.rescue,
+            notices: gate.notices.clone(),
         }
     }
 }
@@ -377,26 +381,4 @@ fn deployment_status(state: State, seen: Option<&str>) -> String {
         (_, seen) => seen.unwrap_or("not-started"),
     }
     .to_owned()
-}
-
-/// What a request waits for: what the last look left, or what can be told without one if the request has changed since.
-fn blockers(status: &Status, note: &Note) -> Vec<Blocker> {
-    if status.state.is_terminal() {
-        return Vec::new();
-    }
-    let mut waiting = if note.version == status.sequence {
-        note.waiting.clone()
-    } else if status.state == State::PendingApproval && status.ending.is_none() {
-        let lacking = |known: &ChangeRequest| verdict::lacking(&known.environment.qualified(), &known.approvals);
-        status.change_requests.iter().filter_map(lacking).collect()
-    } else {
-        Vec::new()
-    };
-    if let Some(ending) = &status.ending
-        && waiting.iter().all(|blocker| blocker.kind != BlockerKind::Closing)
-    {
-        let detail = format!("it will be {}; what is open at Pulumi Cloud is being closed", ending.to);
-        waiting.insert(0, Blocker::new(BlockerKind::Closing, detail));
-    }
-    waiting
 }

@@ -30,9 +30,9 @@ pub const DAY: &str = "day";
 /// `EVT#<n>`: time and id of the event; sort key of [`BY_DAY`].
 pub const AT: &str = "at";
 
-/// `WORK`: one of [`SHARDS`]; partition key of [`DUE_INDEX`]; absent once the request is over.
+/// `WORK`: one of [`SHARDS`]; `NOTICE#<n>`: [`NOTICES`]; partition key of [`DUE_INDEX`]; absent once the request is over, or the notice was sent.
 pub const SHARD: &str = "shard";
-/// `WORK`: when the next look is due, in milliseconds; sort key of [`DUE_INDEX`]; absent once the request is over.
+/// `WORK`, `NOTICE#<n>`: when the next look, or the notice, is due, in milliseconds; sort key of [`DUE_INDEX`]; absent with [`SHARD`].
 pub const DUE: &str = "due";
 /// `WORK`: who holds the lease. `LOCK`: which request holds the lock.
 pub const HOLDER: &str = "holder";
@@ -48,7 +48,7 @@ pub const RINGS_SINCE: &str = "rings_since";
 pub const RINGS: &str = "rings";
 /// `WORK`: the intent without an outcome, as JSON.
 pub const INTENT: &str = "intent";
-/// `WORK`: the note, as JSON.
+/// `WORK`: the note, as JSON. `NOTICE#<n>`: how far it has come, as JSON; absent before the first try.
 pub const NOTE: &str = "note";
 
 /// `RING`: the worker that is to look. The stream is filtered by it.
@@ -96,8 +96,13 @@ pub const DUE_INDEX: &str = "due";
 /// The partitions of [`DUE_INDEX`].
 pub const SHARDS: [&str; 4] = ["0", "1", "2", "3"];
 
+/// The partition of [`DUE_INDEX`] that notices are in.
+pub const NOTICES: &str = "notices";
+
 /// What the sort keys of events begin with.
 pub const EVENTS: &str = "EVT#";
+/// What the sort keys of notices begin with.
+pub const NOTICE: &str = "NOTICE#";
 const REQUESTS: &str = "REQ#";
 
 /// Longest part of a key that comes from outside, in bytes; longer ones are hashed.
@@ -136,6 +141,11 @@ impl Key {
     /// A request's bell.
     pub fn ring(id: RequestId) -> Self {
         Self::new(request(id), "RING")
+    }
+
+    /// The notice of a request's event of this number.
+    pub fn notice(id: RequestId, sequence: u64) -> Self {
+        Self::new(request(id), format!("{NOTICE}{sequence:010}"))
     }
 
     /// A webhook delivery, by [`outside`] of its id.
@@ -193,6 +203,11 @@ pub fn request_of(pk: &str) -> Option<RequestId> {
 /// The number of the event whose sort key this is.
 pub fn sequence_of(sk: &str) -> Option<u64> {
     sk.strip_prefix(EVENTS)?.parse().ok()
+}
+
+/// The number of the event whose notice has this sort key.
+pub fn notice_of(sk: &str) -> Option<u64> {
+    sk.strip_prefix(NOTICE)?.parse().ok()
 }
 
 /// The partition of the due index that a request is in.

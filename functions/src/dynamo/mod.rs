@@ -8,6 +8,7 @@ pub mod keys;
 mod line;
 mod lock;
 mod marks;
+mod notices;
 mod requests;
 mod store;
 mod table;
@@ -24,7 +25,7 @@ use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
 use signoff_core::ledger::{
     Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Loaded,
-    NewRequest, Note, Page, Work,
+    NewRequest, Note, NoticeDue, NoticeWork, Page, Work,
 };
 use signoff_core::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use signoff_core::request::Worker;
@@ -167,6 +168,22 @@ impl Ledger for Dynamo {
 
     async fn claim_due(&self, due: &Due, next: Timestamp) -> Result<bool, LedgerError> {
         work::claim_due(self, due, next).await
+    }
+
+    async fn notices_due(&self, now: Timestamp, limit: usize) -> Result<Vec<NoticeDue>, LedgerError> {
+        notices::due(self, now, limit).await
+    }
+
+    async fn claim_notice(&self, notice: NoticeDue, until: Timestamp) -> Result<Option<NoticeWork>, LedgerError> {
+        notices::claim(self, notice, until).await
+    }
+
+    async fn finish_notice(
+        &self,
+        claimed: NoticeDue,
+        left: Option<(Timestamp, NoticeWork)>,
+    ) -> Result<(), LedgerError> {
+        notices::finish(self, claimed, left).await
     }
 
     async fn open(&self, limit: usize) -> Result<Vec<RequestId>, LedgerError> {

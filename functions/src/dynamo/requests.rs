@@ -12,7 +12,7 @@ use super::Dynamo;
 use super::item::{self, Item, json, ms, n, s, seconds};
 use super::keys::{self, Key};
 use super::store::{Question, Transacted, Write};
-use super::{line, work};
+use super::{line, notices, work};
 
 /// How often a step is tried again when nothing but the stack's line moved.
 const ATTEMPTS: u32 = 5;
@@ -152,10 +152,12 @@ pub(super) async fn record(
 ) -> Result<(), LedgerError> {
     for _ in 0..ATTEMPTS {
         let mut writes = vec![next_state(step, wake)?, event(step)?];
+        writes.extend(notices::first(step));
+        let fixed = writes.len();
         writes.extend(line::change(db, &step.request.ask, change).await?);
         match db.transact(&writes).await? {
             Transacted::Done => return Ok(()),
-            Transacted::Refused(refused) if refused.iter().take(2).all(|refused| !refused) => {}
+            Transacted::Refused(refused) if refused.iter().take(fixed).all(|refused| !refused) => {}
             Transacted::Refused(_) => return unless_ours(db, step).await,
             Transacted::Contended => return Err(LedgerError::Conflict),
         }

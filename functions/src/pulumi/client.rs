@@ -211,6 +211,14 @@ pub(crate) fn http_client(
         }
         _ => return Err(bad()),
     }
+    Ok((bare_client(options, trust, here)?, url))
+}
+
+/// An HTTP client that follows no redirect and trusts these roots; `here`: for what is on this very machine, past any proxy.
+///
+/// # Errors
+/// If this machine can make none.
+pub(crate) fn bare_client(options: ClientOptions, trust: &Trust, here: bool) -> Result<Client, BadBase> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .connect_timeout(options.connect_timeout)
@@ -220,8 +228,7 @@ pub(crate) fn http_client(
         builder = builder.no_proxy();
     }
     let unmakeable = || BadBase("no HTTP client can be made on this machine".to_owned());
-    let http = trust.apply(builder).map_err(|_| unmakeable())?.build().map_err(|_| unmakeable())?;
-    Ok((http, url))
+    trust.apply(builder).map_err(|_| unmakeable())?.build().map_err(|_| unmakeable())
 }
 
 /// An answer's status, and what it says.

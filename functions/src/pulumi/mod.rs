@@ -14,5 +14,5 @@ pub use carrier::{Carried, Carrier, Letter};
 pub use client::{BadBase, Calls, ClientOptions, PulumiClient};
 pub use principal::PrincipalClient;
 
-pub(crate) use client::{bounded_body, encoded, http_client, review_url, trouble};
+pub(crate) use client::{bare_client, bounded_body, encoded, http_client, review_url, trouble};
 pub(crate) use message::{bounded, retry_after};

@@ -5,6 +5,7 @@
 mod line;
 mod lock;
 mod marks;
+mod notices;
 mod place;
 mod requests;
 mod samples;
@@ -52,6 +53,10 @@ macro_rules! contract {
             the_lock_is_had_by_one_and_passed_to_who_waited_longest
             the_dead_hold_nothing
             who_waits_can_go
+        }
+        notices {
+            a_notice_is_due_with_its_event_and_is_claimed_once
+            what_is_left_of_a_notice_is_there_for_the_next
         }
         marks {
             something_is_done_once_until_its_time

@@ -12,7 +12,7 @@ use crate::doorbell::Delivery;
 use crate::gate::Gates;
 use crate::ledger::{
     Begin, Cause, Creation, Due, Finish, Idempotency, InLine, Intent, Lease, Ledger, LedgerError, Line, LineChange,
-    Loaded, MAX_RINGS, NewRequest, Note, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
+    Loaded, MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
 };
 use crate::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use crate::request::{Request, Worker};
@@ -46,6 +46,8 @@ pub(crate) struct Inside {
     once: BTreeMap<String, Timestamp>,
     idempotency: BTreeMap<(String, String), Idempotency>,
     pointed: BTreeMap<String, RequestId>,
+    /// When notices are due, and how far they have come; `None`: they were sent.
+    pub(crate) notices: BTreeMap<(RequestId, u64), Option<(Timestamp, NoticeWork)>>,
     /// Who is to look at what, and why: what the stream carries.
     pub(crate) bells: VecDeque<(RequestId, Worker, Cause)>,
     /// The deliveries that were recorded.
@@ -129,6 +131,10 @@ impl Inside {
         }
         row.request = step.request.clone();
         row.events.push(step.sealed.clone());
+        if step.is_told {
+            let due = (step.sealed.time, NoticeWork::default());
+            self.notices.insert((step.sealed.subject, step.request.status.sequence), Some(due));
+        }
         Ok(true)
     }
 }
@@ -344,6 +350,44 @@ impl Ledger for Book {
                 row.work.due = Some(next);
             }
             Ok(unmoved)
+        })
+    }
+
+    async fn notices_due(&self, now: Timestamp, limit: usize) -> Result<Vec<NoticeDue>, LedgerError> {
+        self.call(|inside| {
+            let all = inside.notices.iter();
+            let mut due: Vec<NoticeDue> = all
+                .filter_map(|((id, event), left)| Some(NoticeDue { id: *id, event: *event, due: left.as_ref()?.0 }))
+                .filter(|notice| notice.due <= now)
+                .collect();
+            due.sort_by_key(|notice| notice.due);
+            due.truncate(limit);
+            Ok(due)
+        })
+    }
+
+    async fn claim_notice(&self, notice: NoticeDue, until: Timestamp) -> Result<Option<NoticeWork>, LedgerError> {
+        self.call(|inside| match inside.notices.get_mut(&(notice.id, notice.event)) {
+            Some(Some((due, work))) if *due == notice.due => {
+                *due = until;
+                Ok(Some(work.clone()))
+            }
+            _ => Ok(None),
+        })
+    }
+
+    async fn finish_notice(
+        &self,
+        claimed: NoticeDue,
+        left: Option<(Timestamp, NoticeWork)>,
+    ) -> Result<(), LedgerError> {
+        self.call(|inside| {
+            if let Some(kept) = inside.notices.get_mut(&(claimed.id, claimed.event))
+                && kept.as_ref().is_some_and(|(due, _)| *due == claimed.due)
+            {
+                *kept = left;
+            }
+            Ok(())
         })
     }
 

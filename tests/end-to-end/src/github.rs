@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
@@ -57,6 +57,7 @@ struct Inside {
     activities: Vec<Activity>,
     fault: Option<GitHubFault>,
     calls: Vec<String>,
+    statuses: Vec<(String, Value)>,
 }
 
 /// GitHub, with the repository `acme/web`.
@@ -81,6 +82,7 @@ impl GitHub {
             .route("/repos/acme/web/branches/{branch}", get(branch))
             .route("/repos/acme/web/activity", get(activity))
             .route("/repos/acme/web/compare/{range}", get(compare))
+            .route("/repos/acme/web/statuses/{sha}", post(status))
             .with_state(Arc::clone(&inside));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { inside, url }
@@ -116,6 +118,11 @@ impl GitHub {
     /// From now on this goes wrong with every answer; `None`: nothing.
     pub fn fail(&self, fault: Option<GitHubFault>) {
         self.inside().fault = fault;
+    }
+
+    /// The statuses that a commit was given, oldest first.
+    pub fn statuses(&self, sha: &str) -> Vec<Value> {
+        self.inside().statuses.iter().filter(|one| one.0 == sha).map(|one| one.1.clone()).collect()
     }
 
     /// The calls that were made, method and path.
@@ -184,6 +191,23 @@ fn locked(inside: &Mutex<Inside>) -> MutexGuard<'_, Inside> {
 
 fn not_found() -> Response {
     (StatusCode::NOT_FOUND, Json(json!({"message": "Not Found", "status": "404"}))).into_response()
+}
+
+async fn status(
+    State(inside): Shared,
+    headers: HeaderMap,
+    Path(sha): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    let mut inside = locked(&inside);
+    if let Some(instead) = inside.called(&headers, format!("statuses/{sha}")) {
+        return instead;
+    }
+    if !inside.commits.contains_key(&sha) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({"message": "No commit found for SHA"}))).into_response();
+    }
+    inside.statuses.push((sha, body.clone()));
+    (StatusCode::CREATED, Json(json!({"id": 1, "state": body["state"], "context": body["context"]}))).into_response()
 }
 
 async fn branch(State(inside): Shared, headers: HeaderMap, Path(name): Path<String>) -> Response {

@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on fails, and says why")]
 
 mod binary;
+mod ears;
 mod finish;
 mod gate;
 mod github;
@@ -18,6 +19,7 @@ mod setup;
 mod wait;
 
 pub use binary::binary;
+pub use ears::{Answer, Ears, Heard};
 pub use finish::Drained;
 pub use gate::{Gate, LIMIT, PRINCIPAL};
 pub use github::{GITHUB_SECRET, GITHUB_TOKEN, GitHub, GitHubFault, deliver};

@@ -2,6 +2,7 @@
 //!
 //! Between any two of them others go on, a process can die, the store can throttle, or an answer can get lost.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +11,7 @@ use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
 use signoff_core::ledger::{
     Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Loaded,
-    MAX_RINGS, NewRequest, Note, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
+    MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
 };
 use signoff_core::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use signoff_core::request::Worker;
@@ -185,6 +186,9 @@ impl SimLedger {
         row.request = step.request.clone();
         row.wake = wake;
         row.events.push(step.sealed.clone());
+        if step.is_told {
+            row.notices.insert(step.request.status.sequence, Some((step.sealed.time, NoticeWork::default())));
+        }
         world.tables[self.place].emit_state(id);
         world.recorded(self.place, Some(&before), step, writer);
         None
@@ -301,6 +305,7 @@ impl Ledger for SimLedger {
                     shown: None,
                     showing: vec![(lag, Some(new.due))],
                     listed_at: lag,
+                    notices: BTreeMap::new(),
                 };
                 table.requests.insert(id, row);
                 if let (Some(key), Some(held)) = (key, &new.idempotency) {
@@ -654,6 +659,48 @@ impl Ledger for SimLedger {
     async fn claim_due(&self, due: &Due, next: Timestamp) -> Result<bool, LedgerError> {
         let unmoved = |work: &WorkItem| work.due == Some(due.due);
         self.write("claim_due", |world| self.update(world, due.id, unmoved, |work| work.due = Some(next)).is_ok()).await
+    }
+
+    async fn notices_due(&self, now: Timestamp, limit: usize) -> Result<Vec<NoticeDue>, LedgerError> {
+        self.read("notices_due", |world| {
+            let rows = world.tables[self.place].requests.iter();
+            let all = rows.flat_map(|(id, row)| row.notices.iter().map(move |(event, left)| (*id, *event, left)));
+            let due = |left: &Option<(Timestamp, NoticeWork)>| left.as_ref().map(|(due, _)| *due);
+            let mut due: Vec<NoticeDue> =
+                all.filter_map(|(id, event, left)| Some(NoticeDue { id, event, due: due(left)? })).collect();
+            due.retain(|notice| notice.due <= now);
+            due.sort_by_key(|notice| notice.due);
+            due.truncate(limit);
+            due
+        })
+        .await
+    }
+
+    async fn claim_notice(&self, notice: NoticeDue, until: Timestamp) -> Result<Option<NoticeWork>, LedgerError> {
+        self.write("claim_notice", |world| {
+            let (due, work) = self.row(world, notice.id)?.notices.get_mut(&notice.event)?.as_mut()?;
+            (*due == notice.due).then(|| {
+                *due = until;
+                work.clone()
+            })
+        })
+        .await
+    }
+
+    async fn finish_notice(
+        &self,
+        claimed: NoticeDue,
+        left: Option<(Timestamp, NoticeWork)>,
+    ) -> Result<(), LedgerError> {
+        self.write("finish_notice", |world| {
+            let kept = self.row(world, claimed.id).and_then(|row| row.notices.get_mut(&claimed.event));
+            if let Some(kept) = kept
+                && kept.as_ref().is_some_and(|(due, _)| *due == claimed.due)
+            {
+                kept.clone_from(&left);
+            }
+        })
+        .await
     }
 
     async fn open(&self, limit: usize) -> Result<Vec<RequestId>, LedgerError> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use signoff_core::chain::Sealed;
 use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
-use signoff_core::ledger::{Cause, Idempotency, InLine, Intent, Line, Loaded, Note, Work};
+use signoff_core::ledger::{Cause, Idempotency, InLine, Intent, Line, Loaded, Note, NoticeWork, Work};
 use signoff_core::names::RequestId;
 use signoff_core::request::{Request, Worker};
 use ulid::Ulid;
@@ -60,6 +60,8 @@ pub struct Row {
     pub showing: Vec<(Timestamp, Option<Timestamp>)>,
     /// From when on the index by organization shows it.
     pub listed_at: Timestamp,
+    /// Its notices by the event that they tell of: when each is due, and how far it has come; `None`: it was sent.
+    pub notices: BTreeMap<u64, Option<(Timestamp, NoticeWork)>>,
 }
 
 impl Row {

@@ -13,6 +13,7 @@ mod ending;
 mod fail_closed;
 mod imports;
 mod line;
+mod notices;
 mod outages;
 mod pushes;
 mod starting;
