@@ -40,7 +40,7 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 deny: cargo ## Licences, sources and duplicates of what is depended on, and advisories where they can be had
 	CARGO="$(CARGO)" scripts/deny.sh
 
-package: cargo ## The five functions for Lambda, target/lambda/<name>/bootstrap.zip; ARCH=arm64; TWICE=1: twice, the same bytes
+package: cargo ## The functions for Lambda, target/lambda/<name>/bootstrap.zip; ARCH=arm64; TWICE=1: twice, the same bytes
 	CARGO="$(CARGO)" scripts/package.sh $(if $(TWICE),--twice)
 
 bench: cargo ## How fast and how big it is, measured on this machine

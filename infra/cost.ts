@@ -19,6 +19,27 @@ export const PER_DEPLOYMENT = {
 /** What each sweep takes, whether or not there is something to do: four parts of the index, for what is due and for the oldest that is open. */
 export const PER_SWEEP = { writeUnits: 1, readUnits: 4, seconds: 0.1 };
 
+/** What notices take besides, where there is a channel. */
+export const NOTICES = {
+  /** Of a deployment that goes well: it waits, is approved, runs, is over. */
+  perDeployment: 4,
+  /** Each is put into the transaction of its event, claimed and finished, and has a place in an index that moves and goes. */
+  writeUnits: 8,
+  /** The request, its trail and the gates. */
+  readUnits: 10,
+  /** How long one message takes, in seconds. */
+  secondsEach: 0.5,
+  /** Ticks in a month, one each minute, and what each takes if nothing is due. */
+  ticks: 43_800,
+  perTick: { readUnits: 0.5, seconds: 0.05 },
+  /** The channel's. */
+  secrets: 1,
+  /** How often it is read in a month at most: every five minutes. */
+  secretReads: 8_760,
+  alarms: 5,
+  metrics: 3,
+};
+
 /** What does not depend on use. */
 export const FIXED = {
   /** Sweeps in a month of 730 hours, one each minute. */
@@ -80,6 +101,25 @@ export function monthly(deployments: number): Record<string, number> {
   };
 }
 
+/** What notices to one channel cost in a month besides, in dollars. */
+export function notices(deployments: number): number {
+  const { perTick, ticks } = NOTICES;
+  const messages = deployments * NOTICES.perDeployment;
+  const reads = messages * NOTICES.readUnits + ticks * perTick.readUnits;
+  const seconds = messages * NOTICES.secondsEach + ticks * perTick.seconds;
+  return (
+    messages * NOTICES.writeUnits * PRICES.writeUnit +
+    reads * PRICES.readUnit +
+    seconds * FIXED.memoryGb * PRICES.gbSecond +
+    ticks * (PRICES.invocation + PRICES.scheduled) +
+    ((ticks * FIXED.logKb) / KB_IN_GB) * PRICES.logGb +
+    NOTICES.secrets * PRICES.secret +
+    Math.min(messages, NOTICES.secretReads) * PRICES.secretRead +
+    NOTICES.alarms * PRICES.alarm +
+    NOTICES.metrics * PRICES.metric
+  );
+}
+
 /** The table, in Markdown. */
 export function table(months: number[] = [10, 1_000, 100_000]): string {
   const each = months.map(monthly);
@@ -92,6 +132,7 @@ export function table(months: number[] = [10, 1_000, 100_000]): string {
     row(["---", ...heads.map(() => "---:")]),
     ...Object.keys(monthly(0)).map((what) => row([what, ...each.map((month) => dollars(month[what] ?? 0))])),
     row(["**Together**", ...total.map((amount) => `**${dollars(amount)}**`)]),
+    row(["Notices to one channel, besides", ...months.map((count) => dollars(notices(count)))]),
   ].join("\n");
 }
 

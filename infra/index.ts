@@ -4,13 +4,14 @@
  *   Pulumi Cloud's webhooks ──▶ receive ──┐                                ┌──▶ apply  ──▶ Pulumi Cloud
  *   people, CI ───────────────▶ api ──────┼──▶ one table ──────stream──────┤
  *   the clock ────────────────▶ reconcile ┘                                └──▶ deploy ──▶ Pulumi Cloud
+ *   another clock ────────────▶ notify ───────▶ what is to be told of it ──────────────────▶ Slack, webhooks, GitHub
  */
 
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { RustFunction } from "./components/rust-function";
 import { StreamWorker } from "./components/stream-worker";
-import { hasRescue } from "./config/gates";
+import { hasRescue, tells } from "./config/gates";
 import { readSettings } from "./config/settings";
 import { gateAlarms } from "./parts/alarms";
 import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
@@ -26,8 +27,8 @@ import {
   tableStatements,
 } from "./parts/permissions";
 import { approvalRule, principalTeam, provider, webhooks } from "./parts/pulumi-cloud";
-import { everySweep } from "./parts/schedule";
-import { arnsOf, githubSecrets, principalTokens, webhookSecrets } from "./parts/secrets";
+import { everyMinute, everySweep, TELLING_SECONDS } from "./parts/schedule";
+import { arnsOf, channelSecrets, githubSecrets, principalTokens, webhookSecrets } from "./parts/secrets";
 import { type Site, tagsOf } from "./parts/site";
 import { gatesItem, stateTable } from "./parts/table";
 
@@ -45,6 +46,7 @@ const after = [gates];
 const secrets = webhookSecrets(site);
 const tokens = principalTokens(site);
 const github = githubSecrets(site);
+const channels = channelSecrets(site);
 const rescues = hasRescue(settings.gates);
 const checkpoints = checkpointStore(site);
 
@@ -59,6 +61,13 @@ const cloud = {
   ...(settings.caBundle === undefined ? {} : { SIGNOFF_CA_BUNDLE: settings.caBundle }),
 };
 const reached = { SIGNOFF_PUBLIC_URL: url };
+const atGitHub =
+  github === undefined
+    ? {}
+    : {
+        SIGNOFF_GITHUB_TOKEN_ID: github.token,
+        ...(settings.github.url === undefined ? {} : { SIGNOFF_GITHUB_URL: settings.github.url }),
+      };
 
 // What comes in.
 const receive = new RustFunction("receive", {
@@ -133,16 +142,28 @@ const apply = new StreamWorker("apply", {
     ...readSecrets([...tokens.arns, ...(github === undefined ? [] : [github.token])]),
     ...mayUse,
   ],
-  environment: {
-    ...acts.environment,
-    ...(github === undefined ? {} : { SIGNOFF_GITHUB_TOKEN_ID: github.token }),
-    ...(settings.github.url === undefined ? {} : { SIGNOFF_GITHUB_URL: settings.github.url }),
-  },
+  environment: { ...acts.environment, ...atGitHub },
 });
 const deploy = new StreamWorker("deploy", {
   ...acts,
   statements: [...tableStatements(table, ACCESS.deploy), ...readSecrets(tokens.arns), ...mayUse],
 });
+
+// What tells people, where there is somebody to tell. It alone can read the channels' secrets.
+const notify = tells(settings.gates)
+  ? new RustFunction("notify", {
+      site,
+      after,
+      timeoutSeconds: TELLING_SECONDS,
+      statements: [
+        ...tableStatements(table, ACCESS.notify),
+        ...readSecrets([...channels.arns, ...(github === undefined ? [] : [github.token])]),
+        ...mayUse,
+      ],
+      environment: { ...all, ...cloud, ...reached, ...atGitHub, SIGNOFF_CHANNEL_PREFIX: channels.prefix },
+    })
+  : undefined;
+if (notify !== undefined) everyMinute(site, notify);
 
 // At Pulumi Cloud.
 const own = provider(site);
@@ -153,8 +174,9 @@ for (const rule of settings.approvalRules) approvalRule(rule, there);
 for (const team of settings.teams) principalTeam(site, team, there);
 
 // For those who look after it.
-gateAlarms(site, { api: http, reconcile });
-const page = dashboard(site, { receive, api, apply: apply.function, deploy: deploy.function, reconcile });
+gateAlarms(site, { api: http, reconcile, notify });
+const functions = { receive, api, apply: apply.function, deploy: deploy.function, reconcile };
+const page = dashboard(site, notify === undefined ? functions : { ...functions, notify });
 
 export const apiUrl = url;
 export const webhookUrl = ringsAt;

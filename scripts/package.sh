@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packages the five functions for Lambda: target/lambda/<name>/bootstrap.zip, with the program itself beside it. The same source gives the same bytes.
+# Packages the functions for Lambda: target/lambda/<name>/bootstrap.zip, with the program itself beside it. The same source gives the same bytes.
 #   scripts/package.sh           packages, and prints the sizes
 #   scripts/package.sh --twice   packages a second time from nothing, elsewhere, and compares: takes as long as a clean release build
 #   ARCH=x86_64 | arm64          what to package for (default: x86_64)

@@ -3,12 +3,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BadConfiguration, bool, byName, checked, type Decoder, fields, list, text, whole, word } from "./decode";
 import { type Gates, gateOf, hasPushes, principalsOf, readGates } from "./gates";
+import { badChannel, badChannelSecret, type Channel } from "./notices";
 import { badEnvironment, badLogin, badPrincipal, badStack, partsOf } from "./names";
 
-/** The five functions, in the order of the diagram. */
-export const FUNCTIONS = ["receive", "api", "apply", "deploy", "reconcile"] as const;
+/** The functions, in the order of the diagram. `notify` is there only where somebody is told of something. */
+export const FUNCTIONS = ["receive", "api", "apply", "deploy", "reconcile", "notify"] as const;
 
-/** One of the five functions. */
+/** One of the functions. */
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 /** Who may approve: exactly one of the two. */
@@ -36,6 +37,8 @@ export interface Settings {
   gates: Gates;
   /** The principals' access tokens, by principal. */
   tokens: Record<string, pulumi.Output<string>>;
+  /** The channels' secrets, by channel. They are good ones. */
+  channelSecrets: Record<string, pulumi.Output<string>>;
   installation: string;
   pulumiUrl: string | undefined;
   /** The roots of a self-hosted Pulumi Cloud, in PEM. */
@@ -152,6 +155,9 @@ const keys = {
   tags: byName(text, text),
 };
 
+/** The secret ones. */
+const SECRETS = ["tokens", "githubToken", "channelSecrets"];
+
 /** Those whose value is a text as it stands; the others are data. */
 const TEXTS = [
   "installation",
@@ -180,14 +186,16 @@ function read(config: pulumi.Config): Settings {
     .filter((name) => name.startsWith("signoff:"))
     .map((name) => name.slice("signoff:".length));
   const raw: Record<string, unknown> = {};
-  for (const name of names.filter((one) => !["gates", "tokens", "githubToken"].includes(one))) {
+  for (const name of names.filter((one) => !["gates", ...SECRETS].includes(one))) {
     raw[name] = TEXTS.includes(name) ? config.require(name) : data(config, name);
   }
   const found = fields("the configuration", keys)(raw, "");
+  const gates = at("gates", () => readGates(data(config, "gates")));
   return {
     name: `${pulumi.getProject()}-${pulumi.getStack()}`,
-    gates: at("gates", () => readGates(data(config, "gates"))),
+    gates,
     tokens: tokens(config),
+    channelSecrets: channelSecrets(config, gates.channel ?? []),
     installation: found.installation ?? "signoff",
     pulumiUrl: found.pulumiUrl?.replace(/\/$/, ""),
     caBundle: found.caBundle,
@@ -285,6 +293,27 @@ function tokens(config: pulumi.Config): Settings["tokens"] {
   return Object.fromEntries(Object.entries(found).map(([principal, token]) => [principal, pulumi.secret(token)]));
 }
 
+/** The secrets of these channels, one for each. They have to be secret in the configuration. */
+function channelSecrets(config: pulumi.Config, channels: readonly Channel[]): Settings["channelSecrets"] {
+  const written = data(config, "channelSecrets") ?? {};
+  if (config.get("channelSecrets") !== undefined && !isSecret("signoff:channelSecrets")) {
+    throw new BadConfiguration(
+      "channelSecrets",
+      "a secret stands here in plain text; set it with --secret, and have a new one made",
+    );
+  }
+  const found = byName(checked(badChannel), text)(written, "channelSecrets");
+  const astray = Object.keys(found).find((name) => !channels.some((one) => one.name === name));
+  if (astray !== undefined) throw new BadConfiguration("channelSecrets", `there is no channel ${astray}`);
+  const secrets = channels.map((one): [string, pulumi.Output<string>] => {
+    const secret = found[one.name]?.trim();
+    const bad = badChannelSecret(one, secret === "" ? undefined : secret);
+    if (bad !== undefined) throw new BadConfiguration("channelSecrets", bad);
+    return [one.name, pulumi.secret(secret ?? "")];
+  });
+  return Object.fromEntries(secrets);
+}
+
 /** The token for GitHub. It has to be secret in the configuration. */
 function githubToken(config: pulumi.Config): Settings["githubToken"] {
   const token = config.get("githubToken")?.trim() ?? "";
@@ -312,6 +341,9 @@ function data(config: pulumi.Config, name: string): unknown {
   } catch {
     // A bare word, such as a number that is none: it is shown as the text that it is, unless it may be a token.
     if (name === "tokens") throw new BadConfiguration(name, "principals' names with their tokens have to stand here");
+    if (name === "channelSecrets") {
+      throw new BadConfiguration(name, "channels' names with their secrets have to stand here");
+    }
     return config.require(name);
   }
 }

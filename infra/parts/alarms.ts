@@ -15,10 +15,12 @@ const SERVER_ERRORS = 3;
 export interface Watched {
   api: aws.apigatewayv2.Api;
   reconcile: RustFunction;
+  /** Only there where there is something to tell. */
+  notify: RustFunction | undefined;
 }
 
 /** Sets the alarms of the gate. */
-export function gateAlarms(site: Site, { api, reconcile }: Watched): void {
+export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): void {
   const own = { namespace: NAMESPACE, threshold: 0, statistic: "Sum" } as const;
   const { pendingHours } = site.settings.alarms;
   alarm(site, "pending", {
@@ -74,6 +76,23 @@ export function gateAlarms(site: Site, { api, reconcile }: Watched): void {
     threshold: 1,
     below: true,
     minutes: Math.max(5, 3 * sweeps),
+    silenceIsBad: true,
+  });
+  if (notify === undefined) return;
+  alarm(site, "notices-given-up", {
+    ...own,
+    meaning:
+      "Notices could not be sent for 16 hours, or their receiver is gone: the log of notify says which channel. Requests go on without.",
+    metric: METRICS.givenUp,
+  });
+  alarm(site, "no-notices", {
+    ...own,
+    meaning: "Nobody is told of anything: notify is not woken. Is its schedule on, and the role in place?",
+    namespace: "AWS/Lambda",
+    metric: "Invocations",
+    dimensions: { FunctionName: notify.lambda.name },
+    threshold: 1,
+    below: true,
     silenceIsBad: true,
   });
 }

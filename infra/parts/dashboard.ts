@@ -17,11 +17,15 @@ interface Graph {
   stat: string;
 }
 
+/** The functions that there are. */
+export type Functions = Partial<Record<FunctionName, RustFunction>>;
+
 /** Makes the dashboard. */
-export function dashboard(site: Site, functions: Record<FunctionName, RustFunction>): aws.cloudwatch.Dashboard {
+export function dashboard(site: Site, functions: Functions): aws.cloudwatch.Dashboard {
   const { settings, region } = site;
+  const there = (names: readonly FunctionName[]) => names.flatMap((name) => functions[name] ?? []);
   const each = (metric: string, names: readonly FunctionName[] = FUNCTIONS) =>
-    names.map((name) => ["AWS/Lambda", metric, "FunctionName", functions[name].lambda.name]);
+    there(names).map(({ lambda }) => ["AWS/Lambda", metric, "FunctionName", lambda.name]);
   const own = (metric: string) => [[NAMESPACE, metric]];
   const graphs: Graph[] = [
     { title: "Oldest open request (s)", metrics: own(METRICS.pendingAge), stat: "Maximum" },
@@ -40,15 +44,21 @@ export function dashboard(site: Site, functions: Record<FunctionName, RustFuncti
     { title: "Behind the stream (ms)", metrics: each("IteratorAge", ["apply", "deploy"]), stat: "Maximum" },
     {
       title: "Dead letters",
-      metrics: FUNCTIONS.map((name) => [
+      metrics: there(FUNCTIONS).map(({ deadLetters }) => [
         "AWS/SQS",
         "ApproximateNumberOfMessagesVisible",
         "QueueName",
-        functions[name].deadLetters.name,
+        deadLetters.name,
       ]),
       stat: "Maximum",
     },
   ];
+  if (functions.notify !== undefined) {
+    graphs.push(
+      { title: "Notices by outcome", metrics: by(METRICS.notices, "Outcome", "Sum"), stat: "Sum" },
+      { title: "Notices given up", metrics: own(METRICS.givenUp), stat: "Sum" },
+    );
+  }
   const widgets = graphs.map(({ title, metrics, stat }, index) => ({
     type: "metric",
     x: (index % 3) * WIDTH,

@@ -23,6 +23,10 @@ export const METRICS = {
   tokenRefused: "TokenRefused",
   /** How many requests a sweep rang. */
   sweepRung: "SweepRung",
+  /** Messages to channels, by `Outcome`: `sent`, or `failed` and tried again. */
+  notices: "Notices",
+  /** Those that could not be sent for 16 hours, or whose receiver is gone. */
+  givenUp: "NoticesGivenUp",
 } as const;
 
 /** The outcomes that somebody has to look at. */

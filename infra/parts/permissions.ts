@@ -4,7 +4,7 @@ import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { FunctionName } from "../config/settings";
 import type { Statement } from "./policy";
-import { INDEXES, LEADING } from "./schema";
+import { INDEXES, LEADING, NOTICES } from "./schema";
 
 type Kind = keyof typeof LEADING;
 type Index = keyof typeof INDEXES;
@@ -17,6 +17,8 @@ interface Access {
   put?: Kind[];
   update?: Kind[];
   indexes?: Index[];
+  /** Whether it may see which notices are due, and nothing else of that index. */
+  notices?: true;
 }
 
 /** The table of who does what. Nobody deletes anything, nobody scans, and nobody but the program writes the gates. */
@@ -50,6 +52,13 @@ export const ACCESS: Record<FunctionName, Access> = {
     update: ["request"],
     indexes: ["due"],
   },
+  notify: {
+    get: ["gates"],
+    batchGet: ["request"],
+    query: ["request"],
+    update: ["request"],
+    notices: true,
+  },
 };
 
 /** What the audit checkpoints take besides: the index tells the organizations' events. */
@@ -77,11 +86,7 @@ export function tableStatements(table: aws.dynamodb.Table, access: Access, prefi
       sid: `${prefix}${action.slice("dynamodb:".length)}`,
       actions: [action],
       resources: [table.arn],
-      conditions: {
-        "ForAllValues:StringLike": { "dynamodb:LeadingKeys": items.map((item) => LEADING[item]) },
-        // For all of no values anything holds, so there has to be one.
-        Null: { "dynamodb:LeadingKeys": "false" },
-      },
+      conditions: leading(items.map((item) => LEADING[item])),
     });
   }
   const indexes = access.indexes ?? [];
@@ -92,7 +97,24 @@ export function tableStatements(table: aws.dynamodb.Table, access: Access, prefi
       resources: indexes.map((index) => pulumi.interpolate`${table.arn}/index/${INDEXES[index].name}`),
     });
   }
+  if (access.notices === true) {
+    statements.push({
+      sid: `${prefix}QueryNotices`,
+      actions: ["dynamodb:Query"],
+      resources: [pulumi.interpolate`${table.arn}/index/${INDEXES.due.name}`],
+      conditions: leading([NOTICES]),
+    });
+  }
   return statements;
+}
+
+/** Partition keys like these, and no others. */
+function leading(keys: string[]): NonNullable<Statement["conditions"]> {
+  return {
+    "ForAllValues:StringLike": { "dynamodb:LeadingKeys": keys },
+    // For all of no values anything holds, so there has to be one.
+    Null: { "dynamodb:LeadingKeys": "false" },
+  };
 }
 
 /** Reading these secrets, and no others; nothing, if there are none. */

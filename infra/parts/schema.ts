@@ -12,6 +12,9 @@ export const INDEXES = {
   due: { name: "due", hash: "shard", range: "due", type: "N" },
 } as const;
 
+/** The partition of the index `due` that notices are in, and nothing else. */
+export const NOTICES = "notices";
+
 /** What the partition keys begin with; with a star, as a policy says it. */
 export const LEADING = {
   request: "REQ#*",

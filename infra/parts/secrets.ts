@@ -3,7 +3,7 @@
 import * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { hasPushes, principalsOf } from "../config/gates";
+import { channelsOf, hasPushes, principalsOf } from "../config/gates";
 import type { Site } from "./site";
 
 /** For how long a secret that is deleted can be got back, in days. */
@@ -21,8 +21,8 @@ export interface WebhookSecrets {
   previous: WebhookSecret | undefined;
 }
 
-/** The principals' tokens in Secrets Manager: each under the prefix and the principal's name. */
-export interface PrincipalTokens {
+/** Secrets that have names of ours: each is in Secrets Manager under the prefix and its name. */
+export interface Named {
   prefix: string;
   arns: pulumi.Output<string>[];
 }
@@ -65,12 +65,23 @@ export function arnsOf({ current, previous }: WebhookSecrets): pulumi.Output<str
 }
 
 /** The tokens of the principals that the gates name. One that no gate names is kept nowhere. */
-export function principalTokens(site: Site): PrincipalTokens {
+export function principalTokens(site: Site): Named {
   const prefix = `${site.settings.name}/principals/`;
   const arns = principalsOf(site.settings.gates).flatMap((principal) => {
     const token = site.settings.tokens[principal];
     if (token === undefined) return [];
     return [stored(site, `principal-${principal}`, `${prefix}${principal}`, `access token of ${principal}`, token)];
+  });
+  return { prefix, arns };
+}
+
+/** The secrets of the channels through which somebody hears of something. That of another one is kept nowhere. */
+export function channelSecrets(site: Site): Named {
+  const prefix = `${site.settings.name}/channels/`;
+  const arns = channelsOf(site.settings.gates).flatMap(({ name }) => {
+    const secret = site.settings.channelSecrets[name];
+    if (secret === undefined) return [];
+    return [stored(site, `channel-${name}`, `${prefix}${name}`, `where notices to ${name} go, or what signs them`, secret)];
   });
   return { prefix, arns };
 }

@@ -11,6 +11,13 @@ export const TOKEN = "pul-0123456789abcdef";
 /** What they take for the token that reads branches. */
 export const GITHUB_TOKEN = "github_pat_0123456789abcdef";
 
+/** What they take for the address of an incoming webhook, and for a key that signs. */
+export const SLACK = "https://hooks.slack.com/services/T0/B0/0123456789abcdef";
+export const SIGNS = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+
+/** None of these may show anywhere. */
+export const SECRETS = [TOKEN, GITHUB_TOKEN, SLACK, SIGNS, "generated-for"];
+
 /** As little as can be configured. */
 export const LEAST = {
   gates: { gate: [{ stacks: ["acme/*/prod"], environment: "acme/credentials/prod" }] },
@@ -23,6 +30,11 @@ export const MOST = {
     hold: true,
     freezes: [{ from: "2026-12-20T18:00", to: "2027-01-04T08:00", reason: "End of the year", "time-zone": "UTC" }],
     "github-logins": { octocat: "alice" },
+    channel: [
+      { name: "ops", kind: "slack" },
+      { name: "audit", kind: "webhook", url: "https://hooks.example.com/signoff" },
+      { name: "unheard", kind: "slack" },
+    ],
     gate: [
       {
         stacks: ["acme/web/prod", "acme/api/*"],
@@ -40,8 +52,14 @@ export const MOST = {
         "newer-push": "queue",
         "allow-older": true,
         rescue: true,
+        notices: [{ channel: "ops", reminders: true }],
       },
-      { stacks: ["beta/app/live"], environment: "beta/secrets/live", principal: "payments" },
+      {
+        stacks: ["beta/app/live"],
+        environment: "beta/secrets/live",
+        principal: "payments",
+        notices: [{ channel: "audit", on: ["broken", "over"] }],
+      },
     ],
   },
   tokens: { default: TOKEN, payments: `${TOKEN}-payments` },
@@ -62,6 +80,7 @@ export const MOST = {
   webhook: { generation: 3, acceptPrevious: true },
   github: { url: "https://github.example.com/api/v3", generation: 2, acceptPrevious: true },
   githubToken: GITHUB_TOKEN,
+  channelSecrets: { ops: SLACK, audit: SIGNS, unheard: `${SLACK}-unheard` },
   approvalRules: [
     { environment: "acme/credentials/prod", approvals: 2, approvers: [{ team: "sre" }, { user: "bob" }] },
     { environment: "beta/secrets/live", approvers: [{ user: "carol" }] },
@@ -75,10 +94,14 @@ export const MOST = {
   tags: { team: "platform" },
 };
 
-/** A customer's own key, a webhook that somebody else looks after, and runs that are asked for when they were refused. */
+/** A customer's own key, a webhook that somebody else looks after, runs that are asked for when they were refused, and one channel. */
 export const OTHER = {
   ...LEAST,
-  gates: { gate: [{ ...LEAST.gates.gate[0], rescue: true }] },
+  gates: {
+    channel: [{ name: "ops", kind: "slack" }],
+    gate: [{ ...LEAST.gates.gate[0], rescue: true, notices: [{ channel: "ops" }] }],
+  },
+  channelSecrets: { ops: SLACK },
   encryptionKey: "arn:aws:kms:eu-central-1:111122223333:key/0a1b",
   webhook: { manage: false },
   checkpoints: { enabled: true },
@@ -90,7 +113,8 @@ export function example(): Record<string, unknown> {
   const { config } = parse(text) as { config: Record<string, unknown> };
   const own = Object.entries(config).filter(([key]) => key.startsWith("signoff:"));
   const plain = Object.fromEntries(own.map(([key, value]) => [key.slice(8), value]));
-  return { ...plain, tokens: { default: TOKEN }, githubToken: GITHUB_TOKEN };
+  const channelSecrets = { ops: SLACK, audit: SIGNS };
+  return { ...plain, tokens: { default: TOKEN }, githubToken: GITHUB_TOKEN, channelSecrets };
 }
 
 /** The configurations by what they are. */

@@ -2,7 +2,7 @@ import * as assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { FIXED, monthly, table } from "../cost";
+import { FIXED, monthly, NOTICES, notices, table } from "../cost";
 import { runOf } from "./configurations";
 import { all } from "./policies";
 
@@ -16,9 +16,13 @@ test("what is counted of the program is what it declares", async () => {
   assert.equal(all(declared, "aws:cloudwatch/metricAlarm:MetricAlarm").length, FIXED.alarms);
   assert.equal(all(declared, "aws:cloudwatch/dashboard:Dashboard").length, FIXED.dashboards);
   assert.equal(all(declared, "aws:secretsmanager/secret:Secret").length, FIXED.secrets);
+  const tells = await runOf("other");
+  assert.equal(all(tells, "aws:cloudwatch/metricAlarm:MetricAlarm").length, FIXED.alarms + NOTICES.alarms);
+  assert.equal(all(tells, "aws:secretsmanager/secret:Secret").length, FIXED.secrets + NOTICES.secrets);
 });
 
 test("more deployments cost more, and none costs something", () => {
   const sum = (deployments: number) => Object.values(monthly(deployments)).reduce((one, other) => one + other, 0);
   assert.ok(sum(0) > 0 && sum(10) > sum(0) && sum(100_000) > sum(1_000));
+  assert.ok(notices(0) > 0 && notices(1_000) > notices(0));
 });

@@ -29,6 +29,11 @@ export function allowed(run: Run, role: string): Allowed[] {
   return (JSON.parse(String(inputs.policy)) as { Statement: Allowed[] }).Statement;
 }
 
+/** The names of the functions that there are. */
+export function functionsOf(run: Run): string[] {
+  return all(run, "aws:lambda/function:Function").map(({ name }) => name);
+}
+
 /** The names of all roles. */
 export function roles(run: Run): string[] {
   return all(run, "aws:iam/role:Role").map(({ name }) => name);

@@ -122,7 +122,7 @@ export function mocks(resources: Declared[], surprises: string[]): pulumi.runtim
 }
 
 /** Runs the program with this configuration: keys without `signoff:`, data as data. */
-export async function run(config: Record<string, unknown>, secretKeys: string[] = ["tokens", "githubToken"]): Promise<Run> {
+export async function run(config: Record<string, unknown>, secretKeys: string[] = ["tokens", "githubToken", "channelSecrets"]): Promise<Run> {
   const resources: Declared[] = [];
   const options = new Map<string, Pick<Declared, "urn" | "protect" | "retainOnDelete" | "after">>();
   const surprises: string[] = [];

@@ -1,6 +1,6 @@
 import * as assert from "node:assert/strict";
 import { test } from "node:test";
-import { example, GITHUB_TOKEN, LEAST, MOST, runOf, TOKEN } from "./configurations";
+import { example, GITHUB_TOKEN, LEAST, MOST, OTHER, runOf, SECRETS, SIGNS, SLACK, TOKEN } from "./configurations";
 import { run } from "./program";
 
 const RULE = { environment: "acme/credentials/prod", approvers: [{ user: "bob" }] };
@@ -106,9 +106,33 @@ test("a token for GitHub in plain text is refused, and one that is missing is sa
   });
   const [gate] = MOST.gates.gate;
   await assert.rejects(
-    run({ ...LEAST, gates: { gate: [gate] } }),
+    run({ ...LEAST, gates: { gate: [{ ...gate, notices: [] }] } }),
     /signoff:githubToken: a gate names pushes, and there is no token to read branches with$/,
   );
+});
+
+test("each channel needs a secret that is one, and a secret a channel", async () => {
+  const gates = { ...LEAST.gates, channel: OTHER.gates.channel };
+  const audit = { name: "audit", kind: "webhook", url: "https://hooks.example.com/signoff" };
+  const refused = (channel: unknown[], channelSecrets: unknown, said: RegExp, secretKeys?: string[]) =>
+    assert.rejects(run({ ...LEAST, gates: { ...gates, channel }, channelSecrets }, secretKeys), (error: Error) => {
+      const shown = SECRETS.some((secret) => error.message.includes(secret));
+      return (said.test(error.message) && !shown) || assert.fail(error.message);
+    });
+  const missing = (of: string, what: string) =>
+    new RegExp(`^signoff:channelSecrets: the channel ${of} has no secret; set ${what}.*: pulumi config set --secret --path signoff:channelSecrets.${of}$`);
+  await assert.rejects(run({ ...LEAST, gates }), (error: Error) => missing("ops", "the address").test(error.message));
+  await refused(gates.channel, { ops: " " }, missing("ops", "the address of the incoming webhook at Slack"));
+  await refused([...gates.channel, audit], { ops: SLACK }, missing("audit", "the key that signs its webhooks, whsec_ and"));
+  await refused(gates.channel, { ops: SLACK, audit: SIGNS }, /^signoff:channelSecrets: there is no channel audit$/);
+  await refused(gates.channel, { ops: SLACK, Audit: SIGNS }, /^signoff:channelSecrets\.Audit: a channel is a name/);
+  await refused(gates.channel, { ops: SIGNS }, /^signoff:channelSecrets: what stands here for the channel ops is not the address/);
+  for (const bad of [SLACK, "whsec_c2hvcnQ=", SIGNS.slice(6), `${SIGNS} x`, `${SIGNS}=`]) {
+    await refused([audit], { audit: bad }, /^signoff:channelSecrets: what stands here for the channel audit is not the key/);
+  }
+  await refused(gates.channel, { ops: SLACK }, /^signoff:channelSecrets: a secret stands here in plain text/, ["tokens"]);
+  await refused(gates.channel, SLACK, /^signoff:channelSecrets: channels' names with their secrets have to stand here$/);
+  await run({ ...LEAST, gates: { ...gates, channel: [audit] }, channelSecrets: { audit: `${SIGNS} ${SIGNS}` } });
 });
 
 test("a principal of a gate needs a token", async () => {
@@ -120,7 +144,7 @@ test("the example is good, and shows every key", async () => {
   const { resources } = await runOf("example");
   assert.ok(resources.length > 80);
   const shown = new Set(Object.keys(example()));
-  const commented = ["githubToken", "pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
+  const commented = ["githubToken", "channelSecrets", "pulumiUrl", "caBundle", "publicUrl", "reservedConcurrency", "tableName"];
   for (const key of [...Object.keys(MOST)]) assert.ok(shown.has(key) || commented.includes(key), key);
   const { freezes, gate } = example().gates as { freezes: object[]; gate: object[] };
   assert.ok(freezes.length > 0);

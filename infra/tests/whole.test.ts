@@ -5,8 +5,8 @@ import { before, test } from "node:test";
 import filters from "../../functions/stream-filters.json";
 import { archiveOf } from "../components/rust-function";
 import { FUNCTIONS } from "../config/settings";
-import { MOST, runOf, TOKEN } from "./configurations";
-import { all, one } from "./policies";
+import { MOST, runOf, SECRETS, SIGNS, SLACK } from "./configurations";
+import { all, functionsOf, one } from "./policies";
 import { Hidden, type Inputs, KINDS, mocks, type Run, secretOf } from "./program";
 
 const LAMBDA = "aws:lambda/function:Function";
@@ -71,7 +71,7 @@ test("the gates are in the table before any function is", () => {
   const { inputs } = one(most, "aws:dynamodb/tableItem:TableItem", "gates");
   const item = JSON.parse(String(inputs.item)) as Record<string, { S: string }>;
   assert.deepEqual([item.pk, item.sk], [{ S: "CONFIG" }, { S: "GATES" }]);
-  const gates = JSON.parse(item.gates?.S ?? "") as { hold: boolean; freezes: Inputs[]; gate: Inputs[] };
+  const gates = JSON.parse(item.gates?.S ?? "") as { hold: boolean; freezes: Inputs[]; channel: Inputs[]; gate: Inputs[] };
   assert.equal(gates.hold, true);
   assert.deepEqual(gates.freezes, MOST.gates.freezes);
   assert.deepEqual(gates.gate[0], {
@@ -97,28 +97,27 @@ test("the gates are in the table before any function is", () => {
     "newer-push": "queue",
     "allow-older": true,
     rescue: true,
+    notices: [{ channel: "ops", reminders: true }],
   });
+  assert.deepEqual(gates.channel, MOST.gates.channel);
+  assert.deepEqual(gates.gate[1]?.notices, [{ channel: "audit", on: ["over", "broken"] }]);
   for (const name of FUNCTIONS) {
     assert.ok(one(most, LAMBDA, name).after.includes(urn(most, "aws:dynamodb/tableItem:TableItem", "gates")), name);
   }
 });
 
-test("five functions, each from its archive", () => {
-  assert.deepEqual(
-    all(least, LAMBDA)
-      .map(({ name }) => name)
-      .sort(),
-    [...FUNCTIONS].sort(),
-  );
-  for (const { name, inputs } of all(least, LAMBDA)) {
+test("six functions, each from its archive; without anybody to tell, five", () => {
+  assert.deepEqual(functionsOf(most).sort(), [...FUNCTIONS].sort());
+  assert.deepEqual(functionsOf(least).sort(), FUNCTIONS.filter((name) => name !== "notify").sort());
+  for (const { inputs } of all(least, LAMBDA)) {
     assert.equal(inputs.runtime, "provided.al2023");
     assert.deepEqual(inputs.architectures, ["x86_64"]);
     assert.equal(inputs.memorySize, 128);
     assert.equal(inputs.reservedConcurrentExecutions, undefined);
-    assert.equal(archiveOf(name as "api"), `../target/lambda/${name}/bootstrap.zip`);
-    assert.match(readFileSync(path.join(__dirname, `../../functions/src/bin/${name}.rs`), "utf8"), /fn main/);
   }
   for (const { name, inputs } of all(most, LAMBDA)) {
+    assert.equal(archiveOf(name as "api"), `../target/lambda/${name}/bootstrap.zip`);
+    assert.match(readFileSync(path.join(__dirname, `../../functions/src/bin/${name}.rs`), "utf8"), /fn main/);
     assert.deepEqual([inputs.architectures, inputs.memorySize], [["arm64"], 256]);
     assert.equal(inputs.reservedConcurrentExecutions, name === "receive" ? 5 : undefined);
   }
@@ -167,9 +166,29 @@ test("each function is told what it needs, and nothing else", () => {
 test("every variable is one that the functions read", () => {
   const read = readFileSync(path.join(__dirname, "../../functions/src/setup.rs"), "utf8");
   for (const name of FUNCTIONS) {
-    const told = [least, most].flatMap((run) => Object.keys(variables(run, name)));
+    const there = [least, most].filter((run) => functionsOf(run).includes(name));
+    const told = there.flatMap((run) => Object.keys(variables(run, name)));
     for (const variable of told) assert.ok(read.includes(`"${variable}"`), variable);
   }
+});
+
+test("who sends notices is told where, with which secrets, and nothing that acts", () => {
+  const told = (of: Run) => Object.keys(variables(of, "notify")).map((one) => one.replace("SIGNOFF_", "")).sort();
+  const always = ["CHANNEL_PREFIX", "LOG", "PUBLIC_URL", "TABLE"];
+  assert.deepEqual(told(other), always);
+  assert.deepEqual(told(most), [...always, "CA_BUNDLE", "GITHUB_TOKEN_ID", "GITHUB_URL", "PULUMI_URL"].sort());
+  assert.equal(variables(most, "notify").SIGNOFF_CHANNEL_PREFIX, "signoff-test/channels/");
+  const secret = (name: string) => one(most, "aws:secretsmanager/secretVersion:SecretVersion", name).inputs.secretString;
+  assert.deepEqual([secret("channel-ops"), secret("channel-audit")], [new Hidden(SLACK), new Hidden(SIGNS)]);
+  assert.equal(one(most, "aws:secretsmanager/secret:Secret", "channel-audit").inputs.name, "signoff-test/channels/audit");
+});
+
+test("sending may take longer than one notice, and ends before somebody else may take that up", () => {
+  const source = readFileSync(path.join(__dirname, "../../shared/src/notify.rs"), "utf8");
+  const budget = Number(/BUDGET: Duration = Duration::from_secs\((\d+)\)/.exec(source)?.[1]);
+  const claimed = Number(/CLAIMED: SignedDuration = SignedDuration::from_mins\((\d+)\)/.exec(source)?.[1]);
+  const timeout = Number(one(most, LAMBDA, "notify").inputs.timeout);
+  assert.ok(timeout > budget + 2 * 10 && timeout < claimed * 60, `${budget} ${timeout} ${claimed}`);
 });
 
 test("the stream wakes its workers through the filters that signoff local applies", () => {
@@ -229,6 +248,15 @@ test("the clock: no retries, and a tick that is soon stale", () => {
   assert.deepEqual([invoked.maximumRetryAttempts, invoked.maximumEventAgeInSeconds], [0, 60]);
 });
 
+test("what is to be told is looked for every minute, however often the clock rings", () => {
+  const { inputs } = one(most, "aws:scheduler/schedule:Schedule", "notify-schedule");
+  assert.deepEqual([inputs.name, inputs.scheduleExpression], ["signoff-test-notify", "rate(1 minute)"]);
+  const target = inputs.target as { arn: string; retryPolicy: Inputs };
+  assert.match(target.arn, /signoff-test-notify$/);
+  assert.deepEqual(target.retryPolicy, { maximumRetryAttempts: 0, maximumEventAgeInSeconds: 60 });
+  assert.equal(all(least, "aws:scheduler/schedule:Schedule").length, 1);
+});
+
 test("a webhook in each organization, with the secret that the receiver has, once the receiver has it", () => {
   assert.deepEqual(
     all(most, WEBHOOK)
@@ -267,7 +295,7 @@ test("pushes: a door of their own, a token for whoever asks, and nothing of it w
   const told = variables(most, "apply");
   assert.match(String(told.SIGNOFF_GITHUB_TOKEN_ID), /github-token/);
   assert.equal(told.SIGNOFF_GITHUB_URL, "https://github.example.com/api/v3");
-  for (const name of FUNCTIONS) {
+  for (const name of functionsOf(least)) {
     const names = Object.keys(variables(least, name)).filter((key) => key.includes("GITHUB"));
     assert.deepEqual(names, [], name);
   }
@@ -322,8 +350,13 @@ test("checkpoints: signed, locked, closed to the public", () => {
 
 test("alarms on everything that somebody has to look at, and a page that shows it", () => {
   const alarms = all(least, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ name }) => name);
-  for (const name of FUNCTIONS) {
-    for (const what of ["errors", "throttles", "dead-letters"]) assert.ok(alarms.includes(`${name}-${what}`), name);
+  for (const run of [least, most]) {
+    const there = all(run, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ name }) => name);
+    for (const name of functionsOf(run)) {
+      for (const what of ["errors", "throttles", "dead-letters"]) assert.ok(there.includes(`${name}-${what}`), name);
+    }
+    const tells = functionsOf(run).includes("notify");
+    for (const name of ["notices-given-up", "no-notices"]) assert.equal(there.includes(name), tells, name);
   }
   const gate = [
     "pending",
@@ -346,12 +379,16 @@ test("alarms on everything that somebody has to look at, and a page that shows i
   for (const { inputs } of all(most, "aws:cloudwatch/metricAlarm:MetricAlarm")) {
     assert.deepEqual(inputs.alarmActions, MOST.alarms.topics);
   }
-  const { widgets } = JSON.parse(
-    String(one(least, "aws:cloudwatch/dashboard:Dashboard", "dashboard").inputs.dashboardBody),
-  ) as {
-    widgets: { properties: { metrics: unknown[]; title: string } }[];
-  };
-  for (const { properties } of widgets) assert.ok(properties.metrics.length > 0, properties.title);
+  for (const run of [least, most]) {
+    const { widgets } = JSON.parse(
+      String(one(run, "aws:cloudwatch/dashboard:Dashboard", "dashboard").inputs.dashboardBody),
+    ) as {
+      widgets: { properties: { metrics: unknown[]; title: string } }[];
+    };
+    for (const { properties } of widgets) assert.ok(properties.metrics.length > 0, properties.title);
+    const shown = widgets.some(({ properties }) => properties.title === "Notices given up");
+    assert.equal(shown, functionsOf(run).includes("notify"));
+  }
 });
 
 test("the outputs say where it is and how to try it, and no secret", () => {
@@ -359,5 +396,5 @@ test("the outputs say where it is and how to try it, and no secret", () => {
   assert.match(String(least.outputs.dashboardUrl?.value), /#dashboards\/dashboard\/signoff-test$/);
   assert.match(String(least.outputs.tryIt?.value), /signoff request/);
   const shown = JSON.stringify([least.outputs, most.outputs]);
-  assert.ok(!shown.includes(TOKEN) && !shown.includes("generated-for"));
+  assert.ok(SECRETS.every((secret) => !shown.includes(secret)));
 });
