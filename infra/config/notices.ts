@@ -39,7 +39,7 @@ export function badChannel(name: string): string | undefined {
 function isAddress(url: string): boolean {
   const [, scheme = "", rest = ""] = /^(.*?):\/\/(.*)$/s.exec(url) ?? [];
   const [host = ""] = rest.split(/[/?]/);
-  const machine = host.replace(/:[^:]*$/, "");
+  const machine = host.replace(/:\d+$/, "");
   const plain = url.length <= 2_000 && /^[!-~]*$/.test(url) && !/[#\\"]/.test(url);
   const safe = scheme === "https" || (scheme === "http" && MACHINES.includes(machine));
   return plain && safe && machine !== "" && !host.includes("@");

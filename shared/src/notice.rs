@@ -142,7 +142,8 @@ pub fn is_address(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     let plain = text.len() <= MAX_URL && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['#', '\\', '"']);
-    let machine = host.rsplit_once(':').map_or(host, |(machine, _)| machine);
+    let port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let machine = host.rsplit_once(':').filter(|(_, end)| port(end)).map_or(host, |(machine, _)| machine);
     let safe = scheme == "https" || scheme == "http" && matches!(machine, "127.0.0.1" | "localhost" | "[::1]");
     plain && safe && !machine.is_empty() && !host.contains('@')
 }

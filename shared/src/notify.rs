@@ -90,8 +90,12 @@ impl<L: Ledger, M: Messenger, H: Host> Notifier<L, M, H> {
     /// # Errors
     /// If the ledger fails; what was not finished is due again.
     pub async fn tell(&self, of_one_request: &[NoticeDue]) -> Result<usize, LedgerError> {
+        let began = self.host.uptime();
         let mut sent = 0;
         for (at, notice) in of_one_request.iter().enumerate() {
+            if self.host.uptime().saturating_sub(began) >= BUDGET {
+                break;
+            }
             let until = later(self.host.now(), CLAIMED);
             let Some(work) = self.ledger.claim_notice(*notice, until).await? else { continue };
             let claimed = NoticeDue { due: until, ..*notice };

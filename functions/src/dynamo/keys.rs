@@ -36,7 +36,7 @@ pub const SHARD: &str = "shard";
 pub const DUE: &str = "due";
 /// `WORK`: who holds the lease. `LOCK`: which request holds the lock.
 pub const HOLDER: &str = "holder";
-/// `WORK`: until when the lease holds, in milliseconds.
+/// `WORK`: until when the lease holds, in milliseconds. `NOTICE#<n>`: until when it is being sent; absent when it is not.
 pub const LEASE_UNTIL: &str = "lease_until";
 /// `WORK`: somebody asked for another look while the lease was held.
 pub const AGAIN: &str = "again";

@@ -71,11 +71,13 @@ impl Dynamo {
     }
 
     /// Takes the leases of all open requests away, and lets what was intended settle until `settle` from `now` on. For a store that belongs to
-    /// one process, when that process starts: the one before is dead, and its calls have ended. Every open request is due at once.
+    /// one process, when that process starts: the one before is dead, and its calls have ended. Every open request is due at once, and so is every notice that was being
+    /// sent.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`] if the store does not answer, [`LedgerError::Broken`] for work that can't be read.
     pub async fn void_leases(&self, now: Timestamp, settle: SignedDuration) -> Result<(), LedgerError> {
+        notices::void_claims(self, now).await?;
         work::void_leases(self, now, settle).await
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn due(db: &Dynamo, now: Timestamp, limit: usize) -> Result<Vec
 }
 
 pub(super) async fn claim(db: &Dynamo, notice: NoticeDue, until: Timestamp) -> Result<Option<NoticeWork>, LedgerError> {
-    let claim = Write::update(Key::notice(notice.id, notice.event), "SET #due = :until")
+    let claim = Write::update(Key::notice(notice.id, notice.event), "SET #due = :until, #lease_until = :until")
         .when("#due = :was")
         .with(":until", ms(until))
         .with(":was", ms(notice.due));
@@ -56,14 +56,27 @@ pub(super) async fn finish(
 ) -> Result<(), LedgerError> {
     let key = Key::notice(claimed.id, claimed.event);
     let write = match left {
-        Some((due, work)) => {
-            Write::update(key, "SET #due = :due, #note = :note").with(":due", ms(due)).with(":note", json(&work)?)
-        }
+        Some((due, work)) => Write::update(key, "SET #due = :due, #note = :note REMOVE #lease_until")
+            .with(":due", ms(due))
+            .with(":note", json(&work)?),
         None => {
             let expires = claimed.due.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
-            Write::update(key, "SET #expires = :expires REMOVE #shard, #due").with(":expires", seconds(expires))
+            Write::update(key, "SET #expires = :expires REMOVE #shard, #due, #lease_until")
+                .with(":expires", seconds(expires))
         }
     };
     // Whoever took it over since will say what is left.
     db.write(&write.when("#due = :claimed").with(":claimed", ms(claimed.due))).await.map(|_| ())
+}
+
+/// Makes due at once what a process that is dead was sending.
+pub(super) async fn void_claims(db: &Dynamo, now: Timestamp) -> Result<(), LedgerError> {
+    for notice in due(db, Timestamp::MAX, usize::MAX).await? {
+        let free = Write::update(Key::notice(notice.id, notice.event), "SET #due = :now REMOVE #lease_until")
+            .when("attribute_exists(#lease_until) AND #due = :was")
+            .with(":now", ms(now))
+            .with(":was", ms(notice.due));
+        db.write(&free).await?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod signature;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, LedgerError};
@@ -18,6 +19,9 @@ pub use signature::{BadKey, SigningKeys};
 /// To the notices of how many requests people listen at once.
 const AT_ONCE: usize = 8;
 
+/// For how long new ones are taken up. With [`signoff_core::notify::BUDGET`] it stays within the function's time, whoever does not answer.
+const TAKEN_UP_FOR: Duration = Duration::from_secs(45);
+
 /// Sends the notices that are due, those of several requests at once. Gives how many messages were sent.
 ///
 /// # Errors
@@ -28,10 +32,12 @@ where
     M: Messenger + 'static,
     H: Host + 'static,
 {
+    let began = notifier.host.uptime();
     let mut waiting = notifier.due().await?.into_iter();
     let mut work = JoinSet::new();
     let mut take = |work: &mut JoinSet<_>| {
-        if let Some(of_one_request) = waiting.next() {
+        let in_time = notifier.host.uptime().saturating_sub(began) < TAKEN_UP_FOR;
+        if let Some(of_one_request) = waiting.next().filter(|_| in_time) {
             let notifier = Arc::clone(notifier);
             work.spawn(async move { notifier.tell(&of_one_request).await }.in_current_span());
         }
