@@ -43,7 +43,7 @@ pub(super) struct GitHub {
 
 impl Configuration {
     pub(super) fn read(args: &Args, simulated: Option<&Simulated>) -> Result<Self, Failure> {
-        let gates = gates(args.config.as_deref(), simulated)?;
+        let mut gates = gates(args.config.as_deref(), simulated)?;
         let mut tokens = HashMap::new();
         for principal in gates.principals() {
             let name = token_variable(principal);
@@ -71,6 +71,12 @@ impl Configuration {
             None => variable("SIGNOFF_WEBHOOK_SECRET_PREVIOUS").as_deref().and_then(Secret::new),
         };
         let github = if simulated.is_none() && gates.pushes().next().is_some() { Some(github()?) } else { None };
+        if simulated.is_some() {
+            // To try things out, nobody has to be told; whoever wants to hear of it gives the secret.
+            let is_given = |channel: &ChannelName| variable(&secret_variable(channel)).is_some();
+            gates.gates.iter_mut().for_each(|gate| gate.notices.retain(|rule| is_given(&rule.channel)));
+            gates.channels.retain(|channel| is_given(&channel.name));
+        }
         let channels = gates.channels.iter().map(channel).collect::<Result<_, _>>()?;
         let pulumi_url = args.pulumi_url.clone().unwrap_or_else(|| match simulated {
             Some(simulated) => simulated.sim.url(),
@@ -106,9 +112,14 @@ fn github() -> Result<GitHub, Failure> {
     })
 }
 
+/// The variable that has a channel's secret.
+fn secret_variable(channel: &ChannelName) -> String {
+    format!("SIGNOFF_CHANNEL_SECRET_{}", channel.as_str().to_uppercase().replace('-', "_"))
+}
+
 /// A channel's secret: an address that notices may go to, or keys that sign them.
 fn channel(channel: &Channel) -> Result<(ChannelName, Secret), Failure> {
-    let name = format!("SIGNOFF_CHANNEL_SECRET_{}", channel.name.as_str().to_uppercase().replace('-', "_"));
+    let name = secret_variable(&channel.name);
     let what = match channel.kind {
         ChannelKind::Slack => "the address of the incoming webhook at Slack",
         ChannelKind::Webhook(_) => "the key that signs its webhooks, whsec_ and 24 to 64 bytes in base64",

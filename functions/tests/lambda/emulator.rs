@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 /// All functions.
-pub(crate) const FUNCTIONS: [&str; 5] = ["api", "receive", "apply", "deploy", "reconcile"];
+pub(crate) const FUNCTIONS: [&str; 6] = ["api", "receive", "apply", "deploy", "reconcile", "notify"];
 /// How long anything that is waited for may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// How long to leave a condition alone between two looks at it.
@@ -135,6 +135,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
         "apply" => env!("CARGO_BIN_EXE_apply"),
         "deploy" => env!("CARGO_BIN_EXE_deploy"),
         "reconcile" => env!("CARGO_BIN_EXE_reconcile"),
+        "notify" => env!("CARGO_BIN_EXE_notify"),
         _ => panic!("there is no function {name}"),
     })
 }

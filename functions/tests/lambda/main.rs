@@ -1,4 +1,4 @@
-//! The five functions as they run on Lambda: the real programs under the emulator of `cargo lambda`, with events as AWS sends them, secrets in a Secrets
+//! The functions as they run on Lambda: the real programs under the emulator of `cargo lambda`, with events as AWS sends them, secrets in a Secrets
 //! Manager (moto's), the table on the embedded store, the stream through the filters of the mappings, and a simulated Pulumi Cloud.
 //!
 //! `SIGNOFF_LAMBDA_PROGRAMS=target/lambda` runs what `make package` packaged instead of what was built with the tests.
@@ -7,6 +7,7 @@
 mod api;
 mod emulator;
 mod events;
+mod notify;
 mod poison;
 mod reconcile;
 mod tools;

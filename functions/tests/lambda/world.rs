@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) sim: Sim,
     /// Where the store listens.
     pub(crate) store: String,
+    ledger: Dynamo,
+    manager: String,
     database: Database,
     iterator: Option<String>,
     folder: PathBuf,
@@ -72,7 +74,8 @@ impl World {
                 .build(),
         );
         create_table(&client, TABLE).await.unwrap();
-        Dynamo::new(client, TABLE.to_owned()).put_gates(&Gates::from_toml(GATES).unwrap()).await.unwrap();
+        let ledger = Dynamo::new(client, TABLE.to_owned());
+        ledger.put_gates(&Gates::from_toml(GATES).unwrap()).await.unwrap();
 
         let (port, log) = (free_port().await, folder.join("secrets.log"));
         let mut secrets = Command::new(tools.join("moto_server"))
@@ -90,12 +93,13 @@ impl World {
         let previous = put_secret(&manager, "signoff-test/webhook-1", PREVIOUS).await;
         let variables = vec![
             ("AWS_ENDPOINT_URL_DYNAMODB", store.clone()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.clone()),
             ("SIGNOFF_TABLE", TABLE.to_owned()),
             ("SIGNOFF_INSTALLATION", "signoff-test".to_owned()),
             ("SIGNOFF_PULUMI_URL", sim.url()),
             ("SIGNOFF_PUBLIC_URL", "https://signoff.example.com".to_owned()),
             ("SIGNOFF_TOKEN_PREFIX", PREFIX.to_owned()),
+            ("SIGNOFF_CHANNEL_PREFIX", "signoff-test/channels/".to_owned()),
             ("SIGNOFF_WEBHOOK_SECRET_ID", current),
             ("SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID", previous),
             // What is due is due soon, so that nothing has to be waited for.
@@ -103,7 +107,29 @@ impl World {
             ("SIGNOFF_LOG", LOG.to_owned()),
         ];
         let running = Vec::new();
-        Self { emulator, sim, store, database, iterator: None, folder, _secrets: secrets, variables, running }
+        Self {
+            emulator,
+            sim,
+            store,
+            ledger,
+            manager,
+            database,
+            iterator: None,
+            folder,
+            _secrets: secrets,
+            variables,
+            running,
+        }
+    }
+
+    /// The gates are the usual one from now on, with something before it and more keys.
+    pub(crate) async fn gates(&self, before: &str, keys: &str) {
+        self.ledger.put_gates(&Gates::from_toml(&format!("{before}{GATES}{keys}")).unwrap()).await.unwrap();
+    }
+
+    /// Puts a secret into Secrets Manager.
+    pub(crate) async fn secret(&self, name: &str, value: &str) {
+        put_secret(&self.manager, name, value).await;
     }
 
     /// Starts a function, with the variables that it has on Lambda; `other` ones take their places.
@@ -231,7 +257,8 @@ fn is_given(function: &str, variable: &str) -> bool {
     match variable {
         "SIGNOFF_TOKEN_PREFIX" | "SIGNOFF_INSTALLATION" => matches!(function, "apply" | "deploy"),
         "SIGNOFF_WEBHOOK_SECRET_ID" | "SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID" => function == "receive",
-        "SIGNOFF_PULUMI_URL" | "SIGNOFF_PUBLIC_URL" => matches!(function, "api" | "apply" | "deploy"),
+        "SIGNOFF_CHANNEL_PREFIX" => function == "notify",
+        "SIGNOFF_PULUMI_URL" | "SIGNOFF_PUBLIC_URL" => matches!(function, "api" | "apply" | "deploy" | "notify"),
         _ => true,
     }
 }

@@ -22,7 +22,7 @@ use crate::world::{World, about_change_request, stack};
 use crate::{Line, Result};
 
 /// The functions.
-const FUNCTIONS: [&str; 5] = ["api", "receive", "apply", "deploy", "reconcile"];
+const FUNCTIONS: [&str; 6] = ["api", "receive", "apply", "deploy", "reconcile", "notify"];
 /// How often a start is timed.
 const STARTS: usize = 25;
 /// How many requests go through the functions before their memory is read.
@@ -104,6 +104,7 @@ impl Setting {
             ("SIGNOFF_PULUMI_URL", &world.sim.url()),
             ("SIGNOFF_PUBLIC_URL", "https://signoff.example.com"),
             ("SIGNOFF_TOKEN_PREFIX", PREFIX),
+            ("SIGNOFF_CHANNEL_PREFIX", "signoff/channels/"),
             ("SIGNOFF_WEBHOOK_SECRET_ID", "signoff/webhook"),
             ("SIGNOFF_SWEEP_SECONDS", "1"),
         ];
@@ -137,7 +138,7 @@ impl Setting {
         Ok(Line::new(format!("start to first poll, times that of a hello-world ({STARTS} starts)"), measured, "≤ 1.5"))
     }
 
-    /// Requests from asking to their ends, through all five functions, as events bring them.
+    /// Requests from asking to their ends, through the functions, as events bring them.
     async fn memory(&self) -> Result<Line> {
         let mut functions = Vec::new();
         for name in FUNCTIONS {
@@ -145,7 +146,8 @@ impl Setting {
         }
         let of =
             |name: &str| functions.iter().find(|(known, _)| *known == name).map(|(_, function)| function).ok_or("none");
-        let (api, receive, reconcile) = (of("api")?, of("receive")?, of("reconcile")?);
+        let (api, receive) = (of("api")?, of("receive")?);
+        let (reconcile, notify) = (of("reconcile")?, of("notify")?);
         let mut stream = Stream::oldest(&self.database)?;
         let mut open = Vec::new();
         for n in 0..REQUESTS {
@@ -182,7 +184,9 @@ impl Setting {
                     }
                 }
             }
-            reconcile.invoke(&json!({"source": "aws.scheduler"})).await?;
+            for clock in [reconcile, notify] {
+                clock.invoke(&json!({"source": "aws.scheduler"})).await?;
+            }
             let mut still = Vec::new();
             for id in open {
                 let headers = json!({"authorization": "token pul-alice"});
