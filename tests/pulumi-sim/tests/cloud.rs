@@ -236,6 +236,43 @@ fn a_run_without_a_grant_fails_and_says_why() {
 }
 
 #[test]
+fn who_starts_a_run_without_a_grant_is_refused_and_the_log_says_so_to_others() {
+    let mut play = Play::new();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let run = json!({"login": "alice", "stack": "acme/web/prod", "operation": "update", "commit": commit});
+    let logs = |play: &mut Play, run: &Value| {
+        let (_, list) = play.call("signoff-deployer", "GET", "/api/stacks/acme/web/prod/deployments", json!({}));
+        let newest = &list["deployments"][0];
+        assert_eq!((&newest["status"], &newest["requestedBy"]["githubLogin"]), (&json!("failed"), &run["login"]));
+        let one = format!("/api/stacks/acme/web/prod/deployments/{}", newest["id"].as_str().unwrap());
+        let (_, found) = play.call("signoff-deployer", "GET", &one, json!({}));
+        assert_eq!(found["configuration"]["source"]["git"]["commit"], commit);
+        play.call("signoff-deployer", "GET", &format!("{one}/logs"), json!({})).1.to_string()
+    };
+    let control = |play: &mut Play, action: &str, body: &Value| {
+        let call = Call::new("POST", &format!("/sim/{action}")).json(body);
+        assert_eq!(play.cloud.control(play.now, &call).status, 200);
+        play.wait(10);
+    };
+    control(&mut play, "deploy", &run);
+    let said = logs(&mut play, &run);
+    assert!(said.contains("opens must be approved") && said.contains("create an open request"), "{said}");
+    control(&mut play, "refusal", &json!({"message": "no way into {environment}"}));
+    control(&mut play, "deploy", &run);
+    let said = logs(&mut play, &run);
+    assert!(said.contains("no way into acme/credentials/prod") && !said.contains("open request"), "{said}");
+    control(&mut play, "refusal", &json!({}));
+    control(&mut play, "deploy", &run);
+    assert!(logs(&mut play, &run).contains("create an open request"));
+    // One that fails later on says nothing of approvals.
+    control(&mut play, "ruleset", &json!({"environment": PROD, "name": "prod-signoff", "enabled": false}));
+    control(&mut play, "outcome", &json!({"stack": "acme/web/prod", "succeeds": false}));
+    control(&mut play, "deploy", &run);
+    let said = logs(&mut play, &run);
+    assert!(said.contains("update failed") && !said.contains("approved"), "{said}");
+}
+
+#[test]
 fn a_run_opens_as_whoever_it_runs_as() {
     let mut play = Play::new();
     play.granted("credentials/prod", 3600, 3600);
@@ -516,6 +553,8 @@ fn everything_can_be_switched_by_a_control_call() {
             json!({"organization": "acme", "name": "n", "url": "http://127.0.0.1:9/", "groups": ["deployments"]}),
         ),
         ("webhook-faults", json!({"lost": 0.5, "delayMs": 10})),
+        ("deploy", json!({"login": "alice", "stack": "acme/web/staging", "operation": "update"})),
+        ("refusal", json!({"message": "no"})),
         ("omit-settings-version", json!({"omit": true})),
         ("delete", json!({"environment": "acme/network/prod", "stack": "acme/api/prod"})),
     ] {

@@ -11,7 +11,7 @@ use super::gates::Eligible;
 use super::people::{MachineToken, Role, Token};
 use super::stacks::Timing;
 use super::webhooks::{HookScope, WebhookFaults};
-use super::{Cloud, Fault, Revision, later};
+use super::{Cloud, Fault, REFUSAL, Revision, later};
 
 impl Cloud {
     /// A control call: JSON in and out, no token. `GET /sim/people`, `/sim/state`, `/sim/history`, `/sim/calls`; the
@@ -20,7 +20,8 @@ impl Cloud {
     /// `ruleset` `{environment, name, enabled?, required?, allowSelfApproval?, requireReapprovalOnChange?,
     /// eligibleUsers?, strangeRuleType?}` · `pause` `{what, paused}` · `hold` `{stack, hold}` · `outcome` `{stack,
     /// succeeds}` · `timing` `{stack?, acceptMs, runMs}` · `settings` `{stack, settings?}` · `cancel` `{login, id}` ·
-    /// `delete` `{environment?, stack?}` · `token` `{token, login?, machine?, replacedBy?}` · `role` `{organization,
+    /// `deploy` `{login, stack, operation, commit?}`: somebody starts a run; without a grant it is refused · `refusal` `{message?}`: what it is refused
+    /// with, `{environment}` for the name; none: as before · `delete` `{environment?, stack?}` · `token` `{token, login?, machine?, replacedBy?}` · `role` `{organization,
     /// login, role}` · `faults` `{plan, rates, clear}` · `down` `{seconds, fault?}` · `webhook` `{organization, name,
     /// url, secret, groups, filters}` · `webhook-faults` `{lost, doubled, delayed, delayMs, reordered}` ·
     /// `omit-settings-version` `{omit}`.
@@ -98,6 +99,19 @@ impl Cloud {
             "cancel" => {
                 let ask: Click = read(call)?;
                 self.cancel(now, &ask.login, &ask.id)
+            }
+            "deploy" => {
+                let ask: Deploy = read(call)?;
+                let mut body = json!({"operation": ask.operation});
+                if let Some(commit) = ask.commit {
+                    body["sourceContext"] = json!({"git": {"commit": commit}});
+                }
+                self.deploy(now, &ask.login, &ask.stack, &body).map(|_| ())
+            }
+            "refusal" => {
+                let ask: RefusalOf = read(call)?;
+                self.refusal = ask.message.unwrap_or_else(|| REFUSAL.to_owned());
+                Ok(())
             }
             "delete" => {
                 let ask: Delete = read(call)?;
@@ -275,6 +289,8 @@ asks! {
     Outcome { stack: String, succeeds: bool }
     TimingOf { stack: Option<String>, accept_ms: i64, run_ms: i64 }
     SettingsOf { stack: String, settings: Option<Value> }
+    Deploy { login: String, stack: String, operation: String, commit: Option<String> }
+    RefusalOf { message: Option<String> }
     Delete { environment: Option<String>, stack: Option<String> }
     TokenOf {
         token: String,

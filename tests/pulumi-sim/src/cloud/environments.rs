@@ -112,9 +112,7 @@ impl Cloud {
                 None => {
                     let (environment, identity) = (name.clone(), login.to_owned());
                     self.record(now, Some(login), Happened::OpenRefused { environment, identity });
-                    return Err(Refusal::forbidden(format!(
-                        "Forbidden: opens must be approved for environment '{name}'; create an open request instead"
-                    )));
+                    return Err(Refusal::forbidden(self.refusal.replace("{environment}", name)));
                 }
             }
         }

@@ -70,9 +70,16 @@ pub struct Cloud {
     pub timing: Timing,
     /// Leaves the version out of deployment settings, as the specification allows.
     pub omit_settings_version: bool,
+    /// What an open that needs an approval is refused with, and the log of a run says then; `{environment}` stands for its name. Pulumi Cloud's own
+    /// words are specified nowhere.
+    pub refusal: String,
     /// Where links to the console point to.
     pub console_url: String,
 }
+
+/// What it says unless somebody changes it.
+pub(crate) const REFUSAL: &str =
+    "Forbidden: opens must be approved for environment '{environment}'; create an open request instead";
 
 /// A call, when it came and from whom.
 pub(crate) struct Context<'a> {
@@ -110,6 +117,7 @@ impl Cloud {
             faults: FaultPlan::default(),
             timing: Timing { accept_ms: 200, run_ms: 1000 },
             omit_settings_version: false,
+            refusal: REFUSAL.to_owned(),
             console_url: "https://app.pulumi.com".to_owned(),
         }
     }
