@@ -270,6 +270,8 @@ pub struct DeploymentNow {
     pub mark: Option<String>,
     /// The commit that it was pinned to.
     pub commit: Option<String>,
+    /// The branch that it ran from, where it was not pinned to a commit.
+    pub branch: Option<String>,
 }
 
 /// What to deploy.

@@ -8,19 +8,23 @@ use jiff::{SignedDuration, Timestamp};
 use crate::asking::{self, Permission};
 use crate::cloud::{CloudError, DeploymentNow, DeploymentStatus, Listed, PulumiCloud};
 use crate::doorbell::{Delivery, MAX_POINTERS, Pointers};
-use crate::gate::{Asker, Gate, Gates};
+use crate::gate::{Asker, CommitRule, Gate, Gates};
 use crate::host::Host;
-use crate::ledger::{Idempotency, Ledger, LedgerError};
+use crate::ledger::{Idempotency, Ledger, LedgerError, ONCE_SKEW};
 use crate::look::Gatekeeper;
-use crate::names::{BadName, Login, Operation, RequestId, StackName};
+use crate::names::{BadName, Commit, Login, Operation, RequestId, StackName};
 use crate::request::{Ask, Requester};
 
 /// How old a run may be, at most, to be asked for.
 pub const MAX_AGE: SignedDuration = SignedDuration::from_hours(2);
 /// How many runs of a stack are looked at, at most, newest first.
 const MAX_RUNS: usize = 5;
-/// How long a run that was looked at is not looked at again, if it was not asked for.
-const LEFT_ALONE: SignedDuration = SignedDuration::from_mins(10);
+/// How long others leave a run alone that somebody looks at. Who dies meanwhile, or is told nothing, does not keep it from being asked for; and two that
+/// look at once do no harm, since it is asked for once.
+const LOOKING: SignedDuration = SignedDuration::from_secs(20);
+/// How long a run that was looked at is not looked at again, if it was not asked for: its log may not have been complete. What is held for longer than
+/// this would be taken for the work of a wrong clock.
+const LEFT_ALONE: SignedDuration = ONCE_SKEW;
 /// For how long it is remembered that a run was asked for: longer than one may be old.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How often it is tried to record a request while others are faster.
@@ -72,66 +76,92 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     }
 
     async fn rescue_runs(&self, gate: &Gate, stack: &StackName) -> Result<(), Trouble> {
-        let principal = self.cloud.identity(&gate.principal).await?.login;
         let now = self.host.now();
         let page = self.cloud.deployments(&gate.principal, stack, 1).await?;
         // What is older than a run that succeeded is not what anybody wants now.
         let latest = page.deployments.into_iter().take_while(|run| run.status != DeploymentStatus::Succeeded);
-        let refused = |run: &Listed| {
-            let is_young = run.created.is_none_or(|created| now.duration_since(created) <= MAX_AGE);
-            run.status == DeploymentStatus::Failed && run.requested_by != principal && is_young
-        };
-        let runs: Vec<Listed> = latest.filter(refused).take(MAX_RUNS).collect();
-        for run in runs.into_iter().rev() {
-            let caller = caller()?;
-            let is_known = self.ledger.idempotency(&caller, &run.id, now).await?.is_some();
-            if is_known || !self.ledger.once(&format!("rescue-{}", run.id), now, later(now, LEFT_ALONE)).await? {
+        let is_young = |run: &Listed| run.created.is_none_or(|created| now.duration_since(created) <= MAX_AGE);
+        let mut runs: Vec<Listed> =
+            latest.filter(|run| run.status == DeploymentStatus::Failed && is_young(run)).collect();
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let principal = self.cloud.identity(&gate.principal).await?.login;
+        runs.retain(|run| run.requested_by != principal);
+        for run in runs.into_iter().take(MAX_RUNS).rev() {
+            if self.ledger.idempotency(&caller()?, &run.id, now).await?.is_some() {
                 continue;
             }
-            let found = self.cloud.deployment(&gate.principal, stack, &run.id).await?;
-            if found.mark.is_some() || !self.cloud.was_refused(&gate.principal, stack, &run.id).await? {
+            let (place, looking) = (format!("rescue-{}", run.id), later(now, LOOKING));
+            if !self.ledger.once(&place, now, looking).await? {
                 continue;
             }
-            match self.may_rescue(gate, stack, &found).await? {
-                Ok(operation) => {
-                    if let Some(id) = self.ask_again(gate, stack, operation, &found).await? {
-                        tracing::info!(request = %id, %stack, run = found.deployment.version, "a run that was refused is asked for");
-                    }
-                }
-                Err(why) => {
-                    tracing::warn!(%stack, run = found.deployment.version, why, "a run that was refused is not asked for")
-                }
+            if !self.rescue_run(gate, stack, &run).await? {
+                // Until then it is ours, so that nobody else can have moved the time.
+                self.ledger.once(&place, looking, later(now, LEFT_ALONE)).await?;
             }
         }
         Ok(())
     }
 
-    /// The operation, if whoever started the run may ask for it; else why not.
+    /// Asks for a run, if it was refused and may be asked for. Whether it is asked for now.
+    async fn rescue_run(&self, gate: &Gate, stack: &StackName, run: &Listed) -> Result<bool, Trouble> {
+        let found = self.cloud.deployment(&gate.principal, stack, &run.id).await?;
+        if found.mark.is_some() || !self.cloud.was_refused(&gate.principal, stack, &run.id).await? {
+            return Ok(false);
+        }
+        let what = match self.may_rescue(gate, stack, &found).await? {
+            Ok(what) => what,
+            Err(why) => {
+                tracing::warn!(%stack, run = found.deployment.version, why, "a run that was refused is not asked for");
+                return Ok(false);
+            }
+        };
+        let asked = self.ask_again(gate, stack, what, &found).await?;
+        if let Some(id) = asked {
+            tracing::info!(request = %id, %stack, run = found.deployment.version, "a run that was refused is asked for");
+        }
+        Ok(asked.is_some())
+    }
+
+    /// What to ask for, if whoever started the run may ask for it, and the request would do what the run would have done; else why not.
     async fn may_rescue(
         &self,
         gate: &Gate,
         stack: &StackName,
         run: &DeploymentNow,
-    ) -> Result<Result<Operation, String>, CloudError> {
+    ) -> Result<Result<(Operation, Option<Commit>), String>, CloudError> {
         let who = &run.requested_by;
         let operation = run.operation.as_deref().and_then(|operation| operation.parse::<Operation>().ok());
         let Some(operation) = operation.filter(|operation| gate.operations.contains(operation)) else {
             return Ok(Err("the gate does not let its operation be asked for".to_owned()));
         };
+        let Ok(commit) = run.commit.as_deref().map(str::parse::<Commit>).transpose() else {
+            return Ok(Err("it was pinned to something else than a whole commit id".to_owned()));
+        };
+        if commit.is_none() && gate.commit == CommitRule::Required {
+            return Ok(Err("it was not pinned to a commit, which the gate asks for".to_owned()));
+        }
+        if let (None, Some(branch)) = (&commit, &run.branch)
+            && self.cloud.settings(&gate.principal, stack).await?.branch.as_deref().map(short) != Some(short(branch))
+        {
+            return Ok(Err("it ran from another branch than the one in the stack's settings".to_owned()));
+        }
+        let what = (operation, commit);
         if let Some(named) = &gate.requesters {
             let is_named = named.contains(&Asker::Person(who.clone()));
-            return Ok(if is_named { Ok(operation) } else { Err(format!("the gate's requesters do not name {who}")) });
+            return Ok(if is_named { Ok(what) } else { Err(format!("the gate's requesters do not name {who}")) });
         }
         let has = self.cloud.permission(&gate.principal, stack, who).await?.unwrap_or(Permission::None);
         let is_enough = has >= Permission::for_operation(operation);
-        Ok(if is_enough { Ok(operation) } else { Err(format!("{who} has {} permission on the stack", has.as_str())) })
+        Ok(if is_enough { Ok(what) } else { Err(format!("{who} has {} permission on the stack", has.as_str())) })
     }
 
     async fn ask_again(
         &self,
         gate: &Gate,
         stack: &StackName,
-        operation: Operation,
+        (operation, commit): (Operation, Option<Commit>),
         run: &DeploymentNow,
     ) -> Result<Option<RequestId>, LedgerError> {
         let login = run.requested_by.clone();
@@ -153,7 +183,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
                 stack: stack.clone(),
                 operation,
                 reason: reason.parse().map_err(wrong)?,
-                commit: run.commit.as_deref().map(str::parse).transpose().map_err(wrong)?,
+                commit: commit.clone(),
                 requester: Requester { name: login.to_string(), login: login.clone(), machine: None },
                 on_behalf_of: None,
                 push: None,
@@ -182,6 +212,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         }
         Err(LedgerError::Unavailable(format!("the line of {stack} moves all the time")))
     }
+}
+
+/// A branch's name, without the part that all branches have.
+fn short(branch: &str) -> &str {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch)
 }
 
 /// Whose idempotency keys the runs are: nobody's at Pulumi Cloud, whose logins have no colon.

@@ -319,6 +319,7 @@ impl PulumiCloud for PrincipalClient {
             requested_by: answer.requested_by.or_nobody().ok_or_else(|| call.wrong(UNSPECIFIED))?,
             mark: answer.variable(mark::VARIABLE),
             commit: answer.commit(),
+            branch: answer.branch(),
             operation: answer.pulumi_operation,
         })
     }
@@ -357,7 +358,7 @@ impl PulumiCloud for PrincipalClient {
             if page.says_refused() {
                 return Ok(true);
             }
-            match page.next_token {
+            match page.next_token.filter(|next| !next.is_empty()) {
                 Some(next) if Some(&next) != token.as_ref() => token = Some(next),
                 _ => return Ok(false),
             }

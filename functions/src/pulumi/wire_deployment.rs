@@ -139,19 +139,28 @@ impl Deployment {
         variables.iter().find(|variable| variable.name == name && !variable.secret)?.value.clone()
     }
 
+    fn git(&self) -> Option<&Git> {
+        self.configuration.as_ref()?.source.as_ref()?.git.as_ref()
+    }
+
     /// The commit that it was pinned to.
     pub(super) fn commit(&self) -> Option<String> {
-        let git = self.configuration.as_ref()?.source.as_ref()?.git.as_ref()?;
-        git.commit.clone().filter(|commit| !commit.is_empty())
+        self.git()?.commit.clone().filter(|commit| !commit.is_empty())
+    }
+
+    /// The branch that it ran from.
+    pub(super) fn branch(&self) -> Option<String> {
+        self.git()?.branch.clone().filter(|branch| !branch.is_empty())
     }
 }
 
-/// A page of a deployment's log.
+/// A page of a deployment's log. The specification requires none of its fields.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Logs {
     #[serde(default)]
-    lines: Vec<LogLine>,
+    lines: Option<Vec<LogLine>>,
+    /// Where the next page is; none or empty: this is the last.
     #[serde(default)]
     pub(super) next_token: Option<String>,
 }
@@ -159,15 +168,15 @@ pub(super) struct Logs {
 #[derive(Deserialize)]
 struct LogLine {
     #[serde(default)]
-    line: String,
+    line: Option<String>,
 }
 
 impl Logs {
     /// Whether a line says that an environment was not opened, since opens of it have to be approved. How Pulumi Cloud words that is specified nowhere;
     /// what is known is that it speaks of an open request, and of approval.
     pub(super) fn says_refused(&self) -> bool {
-        self.lines.iter().any(|line| {
-            let line = line.line.to_lowercase();
+        self.lines.iter().flatten().filter_map(|line| line.line.as_ref()).any(|line| {
+            let line = line.to_lowercase();
             line.contains("open request") && line.contains("approv")
         })
     }

@@ -105,6 +105,48 @@ async fn a_change_request_is_read_leniently_and_believed_strictly() {
 }
 
 #[tokio::test]
+async fn a_log_is_read_page_by_page_to_its_end() {
+    let World { fake, cloud, principal, stack, .. } = world().await;
+    let read = async |pages: &[Value]| {
+        fake.json(&pages[0]);
+        pages[1..].iter().for_each(|page| fake.then(200, &page.to_string()));
+        let before = fake.asked().len();
+        let answer = cloud.was_refused(&principal, &stack, "d 1").await;
+        (answer, fake.asked().len() - before)
+    };
+    let page = |line: Value, next: Value| json!({"__type": "DeploymentLogs", "lines": [{"timestamp": "2026-11-01T00:00:00Z", "line": line}], "nextToken": next});
+    let said = json!("error: opens must be Approved for environment 'prod'; create an Open Request instead");
+    // The last page says so by an empty token, by null, or by none at all.
+    for last in [json!(""), json!(null)] {
+        assert_eq!(read(&[page(json!("Cloned"), json!("a b")), page(said.clone(), last.clone())]).await, (Ok(true), 2));
+        assert_eq!(
+            read(&[page(json!("Cloned"), json!("2")), page(json!("error"), last.clone())]).await,
+            (Ok(false), 2)
+        );
+        assert_eq!(read(&[page(json!("Cloned"), last)]).await, (Ok(false), 1));
+    }
+    // Nothing in it is required.
+    for bare in [
+        json!({"__type": "DeploymentLogs"}),
+        json!({"lines": null}),
+        json!({"lines": []}),
+        json!({"lines": [{}, {"line": null, "header": "x"}]}),
+    ] {
+        assert_eq!(read(&[bare.clone()]).await, (Ok(false), 1), "{bare}");
+    }
+    // One that leads in a circle, or never ends, ends.
+    assert_eq!(read(&[page(json!("x"), json!("1"))]).await, (Ok(false), 2));
+    let endless: Vec<_> = (0..40).map(|n| page(json!("x"), json!(n.to_string()))).collect();
+    assert_eq!(read(&endless).await, (Ok(false), 20));
+    let paths: Vec<_> = fake.asked().into_iter().map(|(path, _)| path).collect();
+    let logs = "/api/stacks/acme/web/prod/deployments/d%201/logs";
+    assert_eq!(paths[..2], [logs.to_owned(), format!("{logs}?continuationToken=a%20b")]);
+    for wrong in [json!([]), json!({"lines": "said"}), json!({"lines": [7]})] {
+        assert!(is_unclear(&read(&[wrong]).await.0));
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_is_the_one_that_was_asked_for() {
     let World { fake, cloud, principal, stack, .. } = world().await;
     let answer = json!({

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::request::{Deployment, State};
+use crate::testing::pulumi::Fault;
 use crate::testing::world::{GATES, SWEEP, World, block_on};
 
 /// A gate with these keys, and runs of a stack, newest last: who started each, how it stands, and whether it was refused.
@@ -22,6 +23,7 @@ fn world(keys: &str, runs: &[(&str, DeploymentStatus, bool)]) -> World {
             operation: Some("update".to_owned()),
             mark: None,
             commit: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
+            branch: None,
         };
         inside.deployments.push((run, world.clock.now()));
         if *was_refused {
@@ -119,6 +121,63 @@ fn what_is_marked_or_old_is_left_alone() {
     marked.cloud.inside().deployments[0].0.mark = Some("req_01KAT5AAAAAAAAAAAAAAAAAAAA".to_owned());
     ring(&marked, "deployment");
     assert_eq!(rescued(&marked), []);
+}
+
+/// The versions of the runs that are asked for if the first of two is not what it should be.
+fn with_an_odd_one(keys: &str, odd: impl FnOnce(&mut DeploymentNow)) -> Vec<i64> {
+    let world = world(
+        &format!("{ON}\n{keys}"),
+        &[("carol", DeploymentStatus::Failed, true), ("mallory", DeploymentStatus::Failed, true)],
+    );
+    odd(&mut world.cloud.inside().deployments[0].0);
+    ring(&world, "deployment");
+    rescued(&world).into_iter().map(|(version, _)| version).collect()
+}
+
+#[test]
+fn what_a_request_would_do_otherwise_is_not_asked_for_and_holds_up_nothing_else() {
+    let from = |branch: &'static str| {
+        move |run: &mut DeploymentNow| (run.commit, run.branch) = (None, Some(branch.to_owned()))
+    };
+    assert_eq!(with_an_odd_one("", |run| run.commit = Some("v2.4".to_owned())), [2], "that is no commit id");
+    assert_eq!(with_an_odd_one("", from("feature")), [2], "the settings say main");
+    assert_eq!(with_an_odd_one("", from("main")), [1, 2]);
+    assert_eq!(with_an_odd_one("", from("refs/heads/main")), [1, 2]);
+    assert_eq!(with_an_odd_one("commit = \"required\"", from("main")), [2]);
+    assert_eq!(with_an_odd_one("", |run| run.operation = Some("remediate-drift".to_owned())), [2]);
+}
+
+#[test]
+fn who_dies_between_the_look_and_the_request_does_not_keep_it_from_being_asked_for() {
+    let world = world(ON, &[("carol", DeploymentStatus::Failed, true)]);
+    let book = world.book.clone();
+    world.cloud.inside().meanwhile = Some(("was_refused", Box::new(move || book.inside().dead_from = Some(0))));
+    let pointers = Pointers { stacks: vec!["acme/web/prod".parse().unwrap()], ..Pointers::default() };
+    let at = world.clock.now();
+    let delivery = Delivery { id: "d".to_owned(), kind: DEPLOYMENT.to_owned(), body: String::new(), pointers, at };
+    assert!(block_on(world.keeper.answer(&delivery)).is_err());
+    world.book.inside().dead_from = None;
+    world.clock.pass(LOOKING);
+    ring(&world, POLL);
+    assert_eq!(rescued(&world).len(), 1);
+}
+
+#[test]
+fn a_log_that_can_not_be_read_is_read_again_soon_and_one_that_says_nothing_later() {
+    let world = world(ON, &[("carol", DeploymentStatus::Failed, false)]);
+    world.cloud.fail("was_refused", Fault::Answer(CloudError::Unclear("500".to_owned())));
+    let logs = |world: &World| world.cloud.count("was_refused");
+    for (passed, read) in [(SignedDuration::ZERO, 1), (LOOKING, 2), (LOOKING, 2), (LEFT_ALONE, 3)] {
+        world.clock.pass(passed);
+        ring(&world, "deployment");
+        ring(&world, "deployment");
+        assert_eq!(logs(&world), read);
+    }
+    // What was not in the log at first is found then.
+    world.cloud.inside().refused.insert("run-1".to_owned());
+    world.clock.pass(LEFT_ALONE);
+    ring(&world, "deployment");
+    assert_eq!(rescued(&world).len(), 1);
 }
 
 #[test]

@@ -360,6 +360,7 @@ impl PulumiCloud for Pulumi {
                 operation: Some(new.operation.to_string()),
                 mark: Some(new.mark.to_string()),
                 commit: new.commit.as_ref().map(ToString::to_string),
+                branch: None,
             };
             inside.deployments.push((made, now));
             Ok(deployment)

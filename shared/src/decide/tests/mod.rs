@@ -180,6 +180,7 @@ fn marked(scene: &Scene, version: i64) -> DeploymentNow {
         operation: Some("update".to_owned()),
         mark: Some(scene.request.ask.id.to_string()),
         commit: None,
+        branch: None,
     }
 }
 
