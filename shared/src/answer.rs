@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cloud::PulumiCloud;
 use crate::doorbell::{Delivery, Pointers};
 use crate::host::Host;
-use crate::ledger::{Cause, Ledger, LedgerError, Loaded};
+use crate::ledger::{Cause, Ledger, LedgerError, Loaded, MAX_RINGS, RING_WINDOW_SECONDS};
 use crate::look::Gatekeeper;
 use crate::names::RequestId;
 use crate::request::Worker;
@@ -17,6 +17,18 @@ use crate::rescue;
 pub const MAX_RUNG: usize = 200;
 /// How often such a delivery rings what is open in an organization, at most, in seconds.
 pub const VAGUE_EVERY_SECONDS: i64 = 10;
+
+/// Whether a delivery may make signoff look at `what` once more. It is looked at as often as a request is rung for, however many deliveries ring, since
+/// their ids are not signed: what comes beyond that is left to the clock.
+pub(crate) async fn may_look<L: Ledger>(ledger: &L, what: &str, now: Timestamp) -> Result<bool, LedgerError> {
+    let until = now.saturating_add(SignedDuration::from_secs(RING_WINDOW_SECONDS)).unwrap_or(now);
+    for place in 0..MAX_RINGS {
+        if ledger.once(&format!("look-{what}-{place}"), now, until).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     /// Asks for what was refused, and looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization.

@@ -6,6 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::answer::may_look;
 use crate::asking::{self, Permission};
 use crate::cloud::{CloudError, PulumiCloud};
 use crate::doorbell::{BranchPointer, Delivery, MAX_POINTERS, Pointers};
@@ -71,13 +72,24 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
     /// If the ledger fails; the delivery has to be answered again.
     pub async fn answer(&self, delivery: &Delivery) -> Result<(), LedgerError> {
         let gates = self.ledger.gates().await?;
+        let was_pushed = delivery.kind != POLL;
         for pointer in &delivery.pointers.branches {
-            for (gate, rule) in gates.pushes() {
-                if rule.repository != pointer.repository || rule.branch != pointer.branch {
-                    continue;
-                }
+            let is_meant = |rule: &PushRule| rule.repository == pointer.repository && rule.branch == pointer.branch;
+            let rules: Vec<_> = gates.pushes().filter(|(_, rule)| is_meant(rule)).collect();
+            if rules.is_empty() {
+                continue;
+            }
+            let branch = format!("{} {}", pointer.repository.as_str().to_ascii_lowercase(), pointer.branch);
+            if was_pushed && !may_look(&self.ledger, &branch, self.host.now()).await? {
+                tracing::info!(
+                    branch,
+                    "there were too many webhooks about the branch for another look; the clock comes to it"
+                );
+                continue;
+            }
+            for (gate, rule) in rules {
                 let stack = &rule.stack;
-                match self.look(&gates, gate, rule, delivery.kind != POLL).await {
+                match self.look(&gates, gate, rule, was_pushed).await {
                     Ok(Some(id)) => tracing::info!(request = %id, %stack, "a push asks for a deployment"),
                     Ok(None) => {}
                     Err(Trouble::Ledger(error)) => return Err(error),

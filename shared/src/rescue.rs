@@ -5,6 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::answer::may_look;
 use crate::asking::{self, Permission};
 use crate::cloud::{CloudError, DeploymentNow, DeploymentStatus, Listed, PulumiCloud};
 use crate::doorbell::{Delivery, MAX_POINTERS, Pointers};
@@ -64,6 +65,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         let gates = self.ledger.gates().await?;
         for stack in &delivery.pointers.stacks {
             let Some(gate) = gates.gate_of(stack).filter(|gate| gate.rescue) else { continue };
+            if delivery.kind != POLL && !may_look(&self.ledger, &stack.to_string(), self.host.now()).await? {
+                tracing::info!(%stack, "there were too many webhooks about the stack for another look at its runs");
+                continue;
+            }
             match self.rescue_runs(gate, stack).await {
                 Ok(()) => {}
                 Err(Trouble::Ledger(error)) => return Err(error),

@@ -328,6 +328,24 @@ fn while_github_is_down_nothing_is_asked_for_and_the_clock_comes_back() {
 }
 
 #[test]
+fn a_flood_of_pushes_looks_no_more_often_than_is_useful() {
+    let pushing = pushing("", "");
+    pushing.push(1, "first");
+    let before = pushing.github.inside().calls;
+    (0..100).for_each(|_| pushing.ring(PUSH));
+    let most = usize::try_from(crate::ledger::MAX_RINGS).unwrap();
+    assert_eq!(pushing.github.inside().calls - before, most - 1);
+    // What was pushed meanwhile is found by the clock, and by webhooks when the flood is over.
+    pushing.push(2, "second");
+    assert_eq!(pushing.asked().len(), 1);
+    pushing.ring(POLL);
+    assert_eq!(pushing.asked().len(), 2);
+    pushing.world.clock.pass(SignedDuration::from_secs(crate::ledger::RING_WINDOW_SECONDS));
+    pushing.push(5, "third");
+    assert_eq!(pushing.asked().len(), 3);
+}
+
+#[test]
 fn the_clock_looks_at_each_branch_once_in_five_sweeps() {
     let pushing = pushing("", "");
     let start = pushing.world.clock.now();

@@ -181,6 +181,21 @@ fn a_log_that_can_not_be_read_is_read_again_soon_and_one_that_says_nothing_later
 }
 
 #[test]
+fn a_flood_of_deliveries_looks_no_more_often_than_is_useful() {
+    let world = world(ON, &[("carol", DeploymentStatus::Failed, false)]);
+    (0..100).for_each(|_| ring(&world, "deployment"));
+    assert_eq!(world.cloud.count("was_refused"), 1);
+    assert_eq!(world.cloud.count("identity"), usize::try_from(crate::ledger::MAX_RINGS).unwrap());
+    // The clock comes all the same.
+    world.cloud.inside().refused.insert("run-1".to_owned());
+    world.clock.pass(LEFT_ALONE);
+    (0..100).for_each(|_| ring(&world, "stack_update"));
+    assert_eq!(rescued(&world), [], "that is not about runs");
+    ring(&world, POLL);
+    assert_eq!(rescued(&world).len(), 1);
+}
+
+#[test]
 fn the_clock_comes_to_stacks_that_are_named_in_full() {
     let world = world("", &[]);
     let text = "[[gate]]\nstacks = [\"acme/web/prod\", \"acme/api/*\"]\nenvironment = \"acme/credentials/prod\"\nrescue = true\n";
