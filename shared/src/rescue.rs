@@ -244,7 +244,8 @@ pub(crate) async fn poll<L: Ledger, H: Host>(
     let stacks: Vec<StackName> = named.filter_map(|pattern| String::from(pattern.clone()).parse().ok()).collect();
     for (number, some) in stacks.chunks(MAX_POINTERS).enumerate() {
         let delivery = Delivery {
-            id: format!("rescue/{slot}/{number}"),
+            // As with the clock's other deliveries: no webhook's can have a space.
+            id: format!("the clock, for runs {slot}/{number}"),
             kind: POLL.to_owned(),
             body: String::new(),
             pointers: Pointers { stacks: some.to_vec(), ..Pointers::default() },

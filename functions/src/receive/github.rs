@@ -39,12 +39,12 @@ impl Pushed {
     }
 
     /// What is recorded of it. It is remembered by its body and not by its id, which is not signed: one that was captured and is sent again under fresh
-    /// ids is a repeat of the first.
+    /// ids is a repeat of the first. No delivery of Pulumi Cloud's can be taken for it, since no header's id has a space.
     pub(super) fn delivery(&self, host: &impl Host) -> Delivery {
         let body = hex::encode(Sha256::digest(&self.raw));
         let branches = branches::pointer(&self.event, &self.body).into_iter().collect();
         Delivery {
-            id: format!("github/{body}"),
+            id: format!("github {body}"),
             kind: format!("{}{}", branches::FROM_GITHUB, self.event),
             body,
             pointers: Pointers { branches, ..Pointers::default() },

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use sha2::Digest;
 use tower::ServiceExt;
 
 use crate::{GITHUB, door_on, sign, store};
@@ -44,6 +45,48 @@ async fn a_push_points_to_its_branch_and_is_recorded_once_whatever_its_id() {
     let all = format!("{items:?}");
     assert_eq!(items.len(), 1, "{all}");
     assert!(all.contains("acme/web") && all.contains("github push") && !all.contains("mallory"), "{all}");
+}
+
+#[tokio::test]
+async fn no_delivery_of_pulumi_clouds_is_taken_for_one_of_githubs() {
+    let store = store().await;
+    let door = door_on(&store, "s3cret", None);
+    let hash = hex::encode(sha2::Sha256::digest(PUSH));
+    for (id, status) in [(hash.clone(), 202), (format!("github/{hash}"), 202), (format!("github {hash}"), 400)] {
+        let signature = sign("s3cret", b"{}");
+        let request = Request::post("/webhooks/pulumi")
+            .header("pulumi-webhook-id", id.as_str())
+            .header("pulumi-webhook-kind", "ping")
+            .header("pulumi-webhook-signature", signature);
+        let response = door.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{id}");
+    }
+    let (status, answer) = send(&door, &signed(&signature(PUSH), "d-1", "push"), PUSH).await;
+    assert_eq!((status, answer), (202, json!({"delivery": "d-1", "duplicate": false})));
+}
+
+#[tokio::test]
+async fn a_delivery_has_one_id_one_event_and_a_bounded_body() {
+    let store = store().await;
+    let door = door_on(&store, "s3cret", None);
+    let good = signature(PUSH);
+    let whole = signed(&good, "d", "push");
+    for (at, name) in [(1, "x-github-delivery"), (2, "x-github-event")] {
+        for value in ["", "a b", &"x".repeat(201)] {
+            let mut odd = whole.clone();
+            odd[at].1 = value;
+            assert_eq!(send(&door, &odd, PUSH).await.0, 400, "{name}: {value:?}");
+        }
+        let missing: Vec<_> = whole.iter().copied().filter(|(known, _)| *known != name).collect();
+        assert_eq!(send(&door, &missing, PUSH).await.0, 400, "no {name}");
+        let twice = [whole.clone(), vec![(name, "push")]].concat();
+        assert_eq!(send(&door, &twice, PUSH).await.0, 400, "{name} twice");
+    }
+    // Who has no secret learns nothing of that.
+    assert_eq!(send(&door, &signed(&format!("sha256={}", "0".repeat(64)), "", ""), PUSH).await.0, 401);
+    let large = vec![b' '; (1 << 20) + 1];
+    assert_eq!(send(&door, &signed(&signature(&large), "d", "push"), &large).await.0, 413);
+    assert_eq!(store.scan().table_name("signoff").send().await.unwrap().items.unwrap().len(), 0);
 }
 
 #[tokio::test]

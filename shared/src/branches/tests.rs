@@ -356,6 +356,7 @@ fn the_clock_looks_at_each_branch_once_in_five_sweeps() {
         let deliveries = std::mem::take(&mut pushing.world.book.inside().deliveries);
         polled.extend(deliveries.into_iter().map(|delivery| {
             assert_eq!(delivery.pointers.branches.len(), 1);
+            assert!(delivery.id.contains(' '), "a webhook could have the id {}", delivery.id);
             delivery.id
         }));
     }

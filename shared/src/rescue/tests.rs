@@ -205,4 +205,5 @@ fn the_clock_comes_to_stacks_that_are_named_in_full() {
     let deliveries = world.book.inside().deliveries.clone();
     let [delivery] = &deliveries[..] else { panic!("{deliveries:?}") };
     assert_eq!((delivery.kind.as_str(), delivery.pointers.stacks.len()), (POLL, 1));
+    assert!(delivery.id.contains(' '), "a webhook could have the id {}", delivery.id);
 }
