@@ -25,6 +25,8 @@ const ATTEMPTS: u32 = 5;
 pub const POLL_SWEEPS: i64 = 5;
 /// What the kinds of deliveries begin with that are about branches. No header of Pulumi Cloud's can say so: it has no spaces.
 pub const FROM_GITHUB: &str = "github ";
+/// What the logins of GitHub's apps end with.
+const BOT: &str = "[bot]";
 /// The kind of a delivery that the clock made.
 const POLL: &str = "github (clock)";
 /// For how long a delivery of the clock's is remembered.
@@ -129,7 +131,13 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
             if line.pushed.as_ref() == Some(&head.commit) || !self.touches(rule, &line, &head).await? {
                 return Ok(None);
             }
-            let ask = self.ask(gates, gate, rule, &line, head).await?;
+            let push = self.github.push(&rule.repository, &rule.branch, &head.commit).await?;
+            // GitHub may list a push a moment after it tells of it. Who pushed must not count as an approver, so that is waited for, once.
+            if push.is_none() && was_pushed && line.pushed.is_some() {
+                tracing::warn!(stack = %rule.stack, "GitHub does not say yet who pushed; the clock comes back to it");
+                return Ok(None);
+            }
+            let ask = self.ask(gates, gate, rule, &line, head, push.and_then(|push| push.pusher)).await?;
             if let Err(full) = asking::room(&line, &ask.requester.login) {
                 tracing::warn!(stack = %rule.stack, %full, "a push is not asked for yet");
                 return Ok(None);
@@ -158,10 +166,17 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
         })
     }
 
-    async fn ask(&self, gates: &Gates, gate: &Gate, rule: &PushRule, line: &Line, head: Head) -> Result<Ask, Trouble> {
-        let push = self.github.push(&rule.repository, &rule.branch, &head.commit).await?;
-        let pusher = push.and_then(|push| push.pusher);
-        let (requester, on_behalf_of) = self.requester(gates, gate, rule, pusher.as_deref()).await?;
+    async fn ask(
+        &self,
+        gates: &Gates,
+        gate: &Gate,
+        rule: &PushRule,
+        line: &Line,
+        head: Head,
+        pusher: Option<String>,
+    ) -> Result<Ask, Trouble> {
+        let people = (pusher.as_deref(), head.author.as_deref());
+        let (requester, on_behalf_of) = self.requester(gates, gate, rule, people).await?;
         let (repository, branch) = (rule.repository.clone(), rule.branch.clone());
         Ok(Ask {
             id: RequestId::new(self.host.ulid()),
@@ -184,29 +199,37 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
         })
     }
 
-    /// Who asks: the person at Pulumi Cloud who pushed, by the table or by the same login; else a machine, on behalf of whoever GitHub names.
+    /// Who asks: the person at Pulumi Cloud who pushed, by the table or by the same login; else a machine, on behalf of whoever GitHub names: who pushed,
+    /// or, where that is not known or nobody's person, who wrote the commit.
     async fn requester(
         &self,
         gates: &Gates,
         gate: &Gate,
         rule: &PushRule,
-        pusher: Option<&str>,
+        (pusher, author): (Option<&str>, Option<&str>),
     ) -> Result<(Requester, Option<Login>), Trouble> {
+        let by_table = |login: &str| gates.github_logins.get(&GitHubLogin::of(login)?).cloned();
         let person = |login: Login| (Requester { name: login.to_string(), login, machine: None }, None);
-        if let Some(login) = pusher.and_then(GitHubLogin::of).and_then(|login| gates.github_logins.get(&login)) {
-            return Ok(person(login.clone()));
+        if let Some(login) = pusher.and_then(by_table) {
+            return Ok(person(login));
         }
-        let login = pusher.and_then(|pusher| pusher.parse::<Login>().ok());
-        if let Some(login) = &login {
-            match self.cloud.permission(&gate.principal, &rule.stack, login).await {
-                Ok(Some(permission)) if permission > Permission::None => return Ok(person(login.clone())),
-                Ok(_) => {}
+        // Whom the table knows by another login at GitHub is somebody else than who has theirs there.
+        let same = pusher.and_then(|pusher| pusher.parse::<Login>().ok());
+        if let Some(login) = same.filter(|login| gates.github_logins.values().all(|known| known != login)) {
+            match self.cloud.permission(&gate.principal, &rule.stack, &login).await {
+                Ok(Some(permission)) if permission > Permission::None => return Ok(person(login)),
+                // A principal that is no admin may not see what others may do: then that they pushed is only claimed.
+                Ok(_) | Err(CloudError::Refused { .. }) => {}
                 Err(error) => return Err(Trouble::Cloud(error)),
             }
         }
+        let is_person = |login: &&str| !login.ends_with(BOT);
+        let named = pusher.filter(is_person).or(author.filter(is_person)).or(pusher);
+        let on_behalf_of = named.and_then(|login| by_table(login).or_else(|| login.parse().ok()));
         let machine = format!("github:{}", rule.repository).parse();
         let machine = machine.map_err(|why| LedgerError::Broken(format!("{}: {why}", rule.repository)))?;
-        Ok((Requester { login: machine, name: "GitHub".to_owned(), machine: Some("github".to_owned()) }, login))
+        let requester = Requester { login: machine, name: "GitHub".to_owned(), machine: Some("github".to_owned()) };
+        Ok((requester, on_behalf_of))
     }
 
     /// Older pushes that wait are told, so that they end at once and not at their next look. That they can't be is nothing to worry about.

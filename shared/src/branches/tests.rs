@@ -23,6 +23,8 @@ struct Inside {
     /// The files that changed from one commit to another.
     changed: BTreeMap<(u8, u8), Vec<&'static str>>,
     down: bool,
+    /// Who pushes each commit, where it is not as usual; nobody: GitHub does not list the push.
+    pushers: BTreeMap<u8, Option<&'static str>>,
     /// What happens while the branch is being read.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     calls: usize,
@@ -68,6 +70,9 @@ impl GitHub for Repositories {
     }
 
     async fn push(&self, _: &Repository, _: &Branch, head: &Commit) -> Result<Option<Push>, GitHubError> {
+        if let Some(pusher) = self.inside().pushers.get(&number(head)) {
+            return Ok(pusher.map(|pusher| Push { id: 1, pusher: Some(pusher.to_owned()) }));
+        }
         let pusher = match number(head) % 4 {
             0 => None,
             1 => Some("Octocat"),
@@ -199,9 +204,56 @@ fn who_pushed_asks_and_does_not_count() {
     assert_eq!(who(&asked[0]), ("carol".to_owned(), None, None), "by the table");
     assert_eq!(who(&asked[1]), ("alice".to_owned(), None, None), "by the same login");
     assert_eq!(who(&asked[2]), machine(Some("mallory")), "no member");
-    assert_eq!(who(&asked[3]), machine(None), "GitHub does not say");
+    assert_eq!(who(&asked[3]), machine(Some("hubot")), "GitHub does not say: who wrote it");
     assert!(asked[2].ask.is_asked_by(&"Mallory".parse().unwrap()));
     assert_eq!(asked[3].ask.reason.as_str().lines().next(), Some("Push to main"));
+}
+
+#[test]
+fn who_wrote_it_does_not_count_where_an_app_pushed_and_a_login_that_is_anothers_is_nobodys() {
+    let pushing = pushing("newer-push = \"queue\"", "");
+    // Carol is Octocat at GitHub, so whoever is carol there is somebody else.
+    pushing.github.inside().pushers = BTreeMap::from([(1, Some("github-merge-queue[bot]")), (2, Some("Carol"))]);
+    pushing.world.cloud.inside().members.insert("carol".parse().unwrap());
+    pushing.push(1, "merged by an app");
+    pushing.push(2, "by a stranger");
+    let asked = pushing.asked();
+    let claimed: Vec<_> = asked.iter().map(|one| one.ask.on_behalf_of.as_ref().unwrap().as_str()).collect();
+    assert_eq!(claimed, ["hubot", "Carol"]);
+    assert!(asked.iter().all(|one| one.ask.requester.machine.is_some()));
+    // By the table, the author too.
+    let text = crate::testing::world::GATES;
+    let text = format!("github-logins = {{ hubot = \"dave\" }}\n{text}newer-push = \"queue\"\n{PUSHES}");
+    pushing.world.book.inside().gates = Gates::from_toml(&text).unwrap();
+    pushing.github.inside().pushers.insert(3, Some("dependabot[bot]"));
+    pushing.push(3, "by an app");
+    assert!(pushing.asked()[2].ask.is_asked_by(&"dave".parse().unwrap()));
+}
+
+#[test]
+fn where_the_principal_may_not_see_who_is_a_member_the_same_login_is_claimed_and_does_not_count() {
+    let pushing = pushing("", "");
+    let refused = CloudError::Refused { status: 403, message: "only administrators may see that".to_owned() };
+    pushing.world.cloud.fail("permission", crate::testing::pulumi::Fault::Answer(refused));
+    pushing.push(2, "by alice");
+    let ask = &pushing.asked()[0].ask;
+    assert_eq!(ask.on_behalf_of, Some("alice".parse().unwrap()));
+    assert!(ask.requester.machine.is_some() && ask.is_asked_by(&"Alice".parse().unwrap()));
+}
+
+#[test]
+fn a_push_that_github_does_not_list_yet_is_waited_for_once() {
+    let pushing = pushing("newer-push = \"queue\"", "");
+    pushing.push(1, "first");
+    pushing.github.inside().pushers = BTreeMap::from([(2, None), (3, None)]);
+    pushing.push(2, "second");
+    assert_eq!(pushing.asked().len(), 1);
+    pushing.github.inside().pushers.insert(2, Some("Octocat"));
+    pushing.ring(POLL);
+    assert_eq!(pushing.asked()[1].ask.requester.login, "carol".parse().unwrap());
+    pushing.push(3, "third");
+    pushing.ring(POLL);
+    assert!(pushing.asked()[2].ask.is_asked_by(&"hubot".parse().unwrap()), "it is never listed");
 }
 
 #[test]
