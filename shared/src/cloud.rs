@@ -381,7 +381,8 @@ pub trait PulumiCloud: Send + Sync {
     /// log (twenty at most; what comes after them is not read).
     fn was_refused(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> impl Answer<bool>;
 
-    /// What this person may do with a stack. `None`: they are no member of its organization, or the principal may not know.
+    /// What this person may do with a stack. `None`: they are no member of its organization, or there is no such stack for the principal.
+    /// [`CloudError::Refused`]: the principal may not know; whether one that is no admin may, is specified nowhere.
     fn permission(
         &self,
         principal: &PrincipalName,

@@ -157,9 +157,22 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             let is_named = named.contains(&Asker::Person(who.clone()));
             return Ok(if is_named { Ok(what) } else { Err(format!("the gate's requesters do not name {who}")) });
         }
-        let has = self.cloud.permission(&gate.principal, stack, who).await?.unwrap_or(Permission::None);
-        let is_enough = has >= Permission::for_operation(operation);
-        Ok(if is_enough { Ok(what) } else { Err(format!("{who} has {} permission on the stack", has.as_str())) })
+        let has = match self.cloud.permission(&gate.principal, stack, who).await {
+            Ok(has) => has.unwrap_or(Permission::None),
+            // A principal that is no admin may not see what others may do. But Pulumi Cloud let them start the run, which takes write.
+            Err(CloudError::Refused { .. }) => Permission::Write,
+            Err(error) => return Err(error),
+        };
+        let needed = Permission::for_operation(operation);
+        Ok(if has >= needed {
+            Ok(what)
+        } else {
+            Err(format!(
+                "to ask for {operation} takes {} permission on the stack, and as far as the principal may see, {who} has {}; the gate's requesters may name them",
+                needed.as_str(),
+                has.as_str()
+            ))
+        })
     }
 
     async fn ask_again(

@@ -375,7 +375,7 @@ impl PulumiCloud for PrincipalClient {
         let parts = [stack.organization.as_str(), login.as_str(), &stack.project, &stack.stack];
         let call = Call::get(STACK_PERMISSION, &parts);
         match self.send(principal, &call).await {
-            Err(CloudError::NotFound(_) | CloudError::Refused { .. }) => Ok(None),
+            Err(CloudError::NotFound(_)) => Ok(None),
             answer => permission(&call, &answer?, login).map(Some),
         }
     }

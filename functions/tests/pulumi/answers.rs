@@ -105,6 +105,18 @@ async fn a_change_request_is_read_leniently_and_believed_strictly() {
 }
 
 #[tokio::test]
+async fn what_somebody_may_do_can_be_unknown() {
+    let World { fake, cloud, principal, stack, .. } = world().await;
+    let read = async |status: u16| {
+        fake.say(status, "{}");
+        cloud.permission(&principal, &stack, &name("alice")).await
+    };
+    assert_eq!(read(404).await, Ok(None), "no member");
+    assert!(matches!(read(403).await, Err(CloudError::Refused { status: 403, .. })), "the principal may not know");
+    assert!(is_unclear(&read(200).await));
+}
+
+#[tokio::test]
 async fn a_log_is_read_page_by_page_to_its_end() {
     let World { fake, cloud, principal, stack, .. } = world().await;
     let read = async |pages: &[Value]| {
@@ -132,7 +144,7 @@ async fn a_log_is_read_page_by_page_to_its_end() {
         json!({"lines": []}),
         json!({"lines": [{}, {"line": null, "header": "x"}]}),
     ] {
-        assert_eq!(read(&[bare.clone()]).await, (Ok(false), 1), "{bare}");
+        assert_eq!(read(std::slice::from_ref(&bare)).await, (Ok(false), 1), "{bare}");
     }
     // One that leads in a circle, or never ends, ends.
     assert_eq!(read(&[page(json!("x"), json!("1"))]).await, (Ok(false), 2));

@@ -148,6 +148,18 @@ fn what_a_request_would_do_otherwise_is_not_asked_for_and_holds_up_nothing_else(
 }
 
 #[test]
+fn where_the_principal_may_not_see_what_others_may_do_the_run_itself_tells() {
+    for (operation, asked) in [("update", 1), ("preview", 1), ("destroy", 0)] {
+        let world = world(ON, &[("stranger", DeploymentStatus::Failed, true)]);
+        world.cloud.inside().deployments[0].0.operation = Some(operation.to_owned());
+        let refused = CloudError::Refused { status: 403, message: "only administrators may see that".to_owned() };
+        world.cloud.fail("permission", Fault::Answer(refused));
+        ring(&world, "deployment");
+        assert_eq!(rescued(&world).len(), asked, "{operation}");
+    }
+}
+
+#[test]
 fn who_dies_between_the_look_and_the_request_does_not_keep_it_from_being_asked_for() {
     let world = world(ON, &[("carol", DeploymentStatus::Failed, true)]);
     let book = world.book.clone();
