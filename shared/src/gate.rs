@@ -230,9 +230,10 @@ impl Gate {
         self.break_glass.contains(login)
     }
 
-    /// Whether this request may not be deployed once an update that was asked for later has been.
+    /// Whether this request may not be deployed once an update that was asked for later has been. A preview or a refresh takes nothing of it back.
     pub fn minds_newer(&self, ask: &Ask) -> bool {
-        self.allow_older.map_or(ask.push.is_some(), |allowed| !allowed)
+        let takes_back = matches!(ask.operation, Operation::Update | Operation::Destroy);
+        takes_back && self.allow_older.map_or(ask.push.is_some(), |allowed| !allowed)
     }
 
     /// Whether it has to be known which update of a stack was deployed last.
@@ -585,6 +586,22 @@ environment = "acme/credentials/prod"
             format!("{GOOD}\n[[gate]]\nstacks = [\"acme/web/prod\"]\nenvironment = \"acme/credentials/other\"\n");
         let gates = Gates::from_toml(&text).unwrap();
         assert_eq!(gates.gate_of(&"acme/web/prod".parse().unwrap()).unwrap().environment.name, "prod");
+    }
+
+    #[test]
+    fn what_takes_nothing_back_may_be_older_than_an_update() {
+        let gate = |keys: &str| Gates::from_toml(&format!("{GOOD}{keys}\n")).unwrap().gates.remove(0);
+        let mut ask = crate::testing::ask();
+        for (operation, minds) in [
+            (Operation::Update, true),
+            (Operation::Destroy, true),
+            (Operation::Preview, false),
+            (Operation::Refresh, false),
+        ] {
+            ask.operation = operation;
+            assert_eq!(gate("allow-older = false").minds_newer(&ask), minds, "{operation}");
+            assert!(!gate("").minds_newer(&ask) && !gate("allow-older = true").minds_newer(&ask));
+        }
     }
 
     #[test]
