@@ -24,6 +24,7 @@ pub(crate) struct Request {
     pub(crate) requester: Requester,
     pub(crate) on_behalf_of: Option<String>,
     pub(crate) push: Option<Push>,
+    pub(crate) rescues: Option<Deployment>,
     #[serde(deserialize_with = "or_default")]
     pub(crate) gate: Gate,
     #[serde(deserialize_with = "or_default")]

@@ -60,6 +60,7 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
     field("commit", &request.commit.as_deref().map(line).unwrap_or_default());
     field("requester", &requester(request));
     field("pushed to", &pushed(request));
+    field("repeats", &repeats(request));
     for (index, said) in request.reason.lines().enumerate() {
         for (piece, said) in wrap(&line(said), screen.beside(VALUES + 2)).into_iter().enumerate() {
             field(if index + piece == 0 { "reason" } else { "" }, &format!("> {said}"));
@@ -120,6 +121,12 @@ fn pushed(request: &Request) -> String {
     let author = push.author.as_ref().filter(|author| push.pusher.as_ref() != Some(author));
     let author = author.map(|login| format!(", written by {}", line(login))).unwrap_or_default();
     format!("{} {}{pusher}{author}", line(&push.repository), line(&push.branch))
+}
+
+/// The run that it repeats, if it was asked for since that one was refused. Where that run is, the reason says.
+fn repeats(request: &Request) -> String {
+    let run = request.rescues.as_ref();
+    run.map(|run| format!("run #{}, which was refused for want of an approval", run.version)).unwrap_or_default()
 }
 
 fn gate(request: &Request) -> String {

@@ -16,6 +16,7 @@ mod line;
 mod notices;
 mod outages;
 mod pushes;
+mod rescues;
 mod starting;
 mod store_faults;
 mod tampering;
