@@ -20,6 +20,9 @@ pub const GITHUB_TOKEN: &str = "github_pat_5d1f8a0c";
 /// The shared secret of its webhook.
 pub const GITHUB_SECRET: &str = "ghsec-41c7be90";
 
+/// How much is more than anybody reads, in bytes.
+const MUCH: usize = 16 << 20;
+
 /// What goes wrong with its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitHubFault {
@@ -31,6 +34,10 @@ pub enum GitHubFault {
     Moved,
     /// A branch that was not asked for.
     OtherBranch,
+    /// 403, with the token in what it says.
+    SaysBack,
+    /// More than anybody reads.
+    Huge,
 }
 
 /// A commit.
@@ -164,8 +171,14 @@ impl Inside {
                 let said = json!({"message": "API rate limit exceeded"});
                 Some((StatusCode::FORBIDDEN, headers, Json(said)).into_response())
             }
+            GitHubFault::SaysBack => {
+                let said =
+                    json!({"message": format!("{} may not do this; see {GITHUB_TOKEN}", bearer.unwrap_or_default())});
+                Some((StatusCode::FORBIDDEN, [("location", GITHUB_TOKEN)], Json(said)).into_response())
+            }
+            GitHubFault::Huge => Some(" ".repeat(MUCH).into_response()),
             GitHubFault::Moved => {
-                let to = [("location", "http://127.0.0.1:9/repositories/1")];
+                let to = [("location", "/repos/acme/web/branches/moved")];
                 Some((StatusCode::MOVED_PERMANENTLY, to, Json(json!({"message": "Moved Permanently"}))).into_response())
             }
             GitHubFault::OtherBranch => {

@@ -8,13 +8,18 @@ const STACK: &str = "acme/web/prod";
 /// A gate with a push to `main`, with more keys for the gate and for the push, and the GitHub that it reads.
 async fn gated(keys: &str, push: &str) -> (Gate, GitHub) {
     let github = GitHub::start().await;
+    (setup(&github, keys, push).start().await, github)
+}
+
+/// What such a gate starts with.
+pub(crate) fn setup(github: &GitHub, keys: &str, push: &str) -> Setup {
     let gates = format!(
         "github-logins = {{ octocat = \"alice\" }}\n[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"acme/credentials/prod\"\n{keys}\n\
          [[gate.pushes]]\nrepository = \"acme/web\"\nbranch = \"main\"\nstack = \"{STACK}\"\n{push}\n"
     );
     let setup = Setup::new().gates(&gates).secret(GITHUB_TOKEN).secret(GITHUB_SECRET);
     let setup = setup.variable("SIGNOFF_GITHUB_TOKEN", GITHUB_TOKEN).variable("SIGNOFF_GITHUB_URL", github.url());
-    (setup.variable("SIGNOFF_GITHUB_WEBHOOK_SECRET", GITHUB_SECRET).start().await, github)
+    setup.variable("SIGNOFF_GITHUB_WEBHOOK_SECRET", GITHUB_SECRET)
 }
 
 /// Somebody pushes, and GitHub says so; the commit.

@@ -5,6 +5,7 @@ mod documented;
 mod hostile;
 mod hostile_cloud;
 mod look_alikes;
+mod pushes;
 mod secrets;
 mod sizes;
 mod slow;
