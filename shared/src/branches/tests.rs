@@ -368,6 +368,21 @@ fn an_older_push_is_not_deployed_after_a_newer_update() {
 }
 
 #[test]
+fn who_is_to_approve_learns_before_that_it_would_not_be_deployed() {
+    let pushing = pushing("newer-push = \"queue\"", "");
+    pushing.push(1, "older");
+    pushing.push(2, "newer");
+    let [older, newer] = [0, 1].map(|at: usize| pushing.asked()[at].ask.id);
+    pushing.approve(newer);
+    pushing.world.pass(2);
+    pushing.world.cloud.run(0, DeploymentStatus::Succeeded);
+    pushing.world.pass(3);
+    let waits = pushing.waits(older);
+    assert!(waits[0].starts_with("approvals: ") && waits[1].starts_with("overtaken: "), "{waits:?}");
+    assert!(waits[1].contains("cancel this one and ask for what is wanted now"), "{waits:?}");
+}
+
+#[test]
 fn while_github_is_down_nothing_is_asked_for_and_the_clock_comes_back() {
     let pushing = pushing("", "");
     pushing.push(1, "first");

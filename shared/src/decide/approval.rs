@@ -60,7 +60,13 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
         }),
         (_, true) => apply(known, gate, &all),
         (_, false) => {
-            let waiting = all.iter().filter_map(|one| one.verdict.blocker.clone()).collect();
+            let mut waiting: Vec<_> = all.iter().filter_map(|one| one.verdict.blocker.clone()).collect();
+            // Nobody has to approve before they learn that it would not be deployed.
+            match newer::overtaken(known, gate) {
+                Some(Next::Rest(rest)) => waiting.extend(rest.waiting),
+                Some(look) => return look,
+                None => {}
+            }
             Next::Rest(Rest { waiting, ..Rest::default() })
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn overtaken(known: &Known<'_>, gate: &Gate) -> Option<Next> {
         Ok(_) => {}
     }
     let detail = format!(
-        "an update of {} that was asked for later has been deployed; ask again for what is wanted now, or have the gate say allow-older = true",
+        "an update of {} that was asked for later has been deployed, and this would take it back; cancel this one and ask for what is wanted now, or have the gate say allow-older = true",
         ask.stack
     );
     Some(Next::wait(Blocker::new(BlockerKind::Overtaken, detail)))
