@@ -49,6 +49,8 @@ pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Op
 
 fn requester(ask: &Ask) -> String {
     let who = match &ask.requester.machine {
+        // Nobody at Pulumi Cloud is known to have pushed.
+        Some(_) if ask.push.is_some() => format!("{} (a push)", ask.requester.login),
         Some(machine) => format!("{} (machine token {machine})", ask.requester.login),
         None => ask.requester.login.to_string(),
     };

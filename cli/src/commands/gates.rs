@@ -20,6 +20,9 @@ Examples:
   signoff gates --json")]
 pub(crate) struct Args {}
 
+/// The most pushes of a gate that are named one by one.
+const MOST_PUSHES: usize = 3;
+
 /// Lists them.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
                 get("pendingTimeout", "pending-timeout"),
                 get("accessDuration", "access-duration"),
                 get("grantExpiration", "grant-expiration"),
-                notes(&get, people, freezes.map_or(0, Vec::len)),
+                notes(&get, people, freezes.map_or(0, Vec::len), &gate["pushes"]),
             ]
             .map(Into::into),
         );
@@ -65,7 +68,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
 }
 
 /// What is unusual about a gate.
-fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize) -> String {
+fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize, pushes: &Value) -> String {
     let mut words = Vec::new();
     if get("runsAs", "runs-as") == "stack" {
         words.push("runs as the stack's own identity".to_owned());
@@ -99,7 +102,37 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
     if !requesters.is_empty() {
         words.push(format!("only {requesters} may ask"));
     }
+    words.extend(asks_by_itself(pushes));
+    for (keys, value, says) in [
+        (("newerPush", "newer-push"), "queue", "older pushes stay when newer ones come"),
+        (
+            ("supersedeApproved", "supersede-approved"),
+            "true",
+            "a newer push cancels an older one even if it is approved",
+        ),
+        (("allowOlder", "allow-older"), "false", "nothing is deployed after a newer update"),
+        (("allowOlder", "allow-older"), "true", "older pushes are deployed after newer updates"),
+        (("rescue", "rescue"), "true", "runs that were refused are asked for"),
+    ] {
+        if get(keys.0, keys.1) == value {
+            words.push(says.to_owned());
+        }
+    }
     words.join("; ")
+}
+
+/// The pushes that ask for something; of more than a few, how many there are.
+fn asks_by_itself(pushes: &Value) -> Vec<String> {
+    let pushes = pushes.as_array().map(Vec::as_slice).unwrap_or_default();
+    if pushes.len() > MOST_PUSHES {
+        return vec![format!("{} pushes ask by themselves", pushes.len())];
+    }
+    let says = |push: &Value| {
+        let [repository, branch, stack] = ["repository", "branch", "stack"].map(|key| words(&push[key]));
+        let operation = push["operation"].as_str().map_or_else(|| "update".to_owned(), line);
+        format!("a push to {branch} of {repository} asks for {operation} {stack}")
+    };
+    pushes.iter().map(says).collect()
 }
 
 fn words(value: &Value) -> String {

@@ -49,6 +49,12 @@ fn detail(event: &Value, environments: &Environments<'_>) -> String {
         let what = [&evidence["operation"], &evidence["stack"]].map(|part| part.as_str().unwrap_or_default()).join(" ");
         parts.push(if what == " " { reason.to_owned() } else { format!("{what}: {reason}") });
     }
+    if let (Some(repository), Some(branch)) =
+        (evidence["push"]["repository"].as_str(), evidence["push"]["branch"].as_str())
+    {
+        let by = evidence["push"]["pusher"].as_str().map(|login| format!(", by {login}")).unwrap_or_default();
+        parts.push(format!("pushed to {repository} {branch}{by}"));
+    }
     let lifted: Vec<_> = evidence["lifted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !lifted.is_empty() {
         parts.push(format!("lifted {}", lifted.join(", ")));
@@ -122,6 +128,11 @@ mod tests {
                 "evidence": {"operation": "update", "stack": "acme/web/prod", "reason": "a\u{1b}b"}}),
             ),
             event(
+                "requested",
+                serde_json::json!({"from": null, "to": "requested", "actor": {"login": "carol"},
+                "evidence": {"operation": "update", "stack": "acme/web/prod", "reason": "Ship", "push": {"repository": "acme/web", "branch": "main", "pusher": "octocat"}}}),
+            ),
+            event(
                 "opened",
                 serde_json::json!({"actor": {"service": "signoff"}, "evidence":
                 {"changeRequests": [{"id": "cr-1", "environment": "acme/credentials/prod", "revision": 1}]}}),
@@ -144,6 +155,7 @@ mod tests {
         let expected = "\
 TIME                  WHAT                   WHO      DETAIL
 2026-11-23T20:00:00Z  requested              alice    → requested; update acme/web/prod: a\\u{1b}b
+2026-11-23T20:00:00Z  requested              carol    → requested; update acme/web/prod: Ship; pushed to acme/web main, by octocat
 2026-11-23T20:00:00Z  opened                 signoff  credentials/prod
 2026-11-23T20:00:00Z  approval_seen          bob      credentials/prod pending, approved by alice, bob, counted bob
 2026-11-23T20:00:00Z  change_request_closed  signoff  credentials/prod

@@ -12,6 +12,7 @@ use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
 use signoff_core::host::Host;
 use signoff_core::ledger::Ledger;
 use signoff_core::names::{BadName, Operation, StackName};
+use signoff_core::push::NewerPush;
 use signoff_core::request::{Request, State};
 
 use super::Served;
@@ -91,6 +92,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         }
         let mut rules = vec![who];
         rules.extend(conditions(&gates, gate, operation));
+        rules.extend(unasked(gate, &stack, operation));
         let explanation = Explanation {
             stack,
             operation,
@@ -240,5 +242,38 @@ fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
         "It is deployed as the principal {}, one request of the stack at a time, in the order of asking.",
         gate.principal
     ));
+    rules
+}
+
+/// What is asked for without a person who asks, and what becomes of it when something newer comes.
+fn unasked(gate: &Gate, stack: &StackName, operation: Operation) -> Vec<String> {
+    let mut rules = Vec::new();
+    let push = gate.pushes.iter().find(|push| push.stack == *stack && push.operation == operation);
+    if let Some(push) = push {
+        let paths: Vec<_> = push.paths.iter().map(|path| String::from(path.clone())).collect();
+        let paths = if paths.is_empty() { String::new() } else { format!(" that changes {}", paths.join(" or ")) };
+        rules.push(format!(
+            "A push to {} of {}{paths} asks for it by itself, at the commit that is on the branch then.",
+            push.branch, push.repository
+        ));
+        if gate.newer_push == NewerPush::Supersede {
+            let approved = if gate.supersede_approved { ", or to be applied" } else { "" };
+            rules.push(format!(
+                "When a newer push asks for it, an older push that still waits to be approved{approved} is cancelled."
+            ));
+        }
+    }
+    let takes_back = matches!(operation, Operation::Update | Operation::Destroy);
+    let older = match gate.allow_older {
+        Some(false) if takes_back => Some("It"),
+        None if takes_back && push.is_some() => Some("What a push asked for"),
+        _ => None,
+    };
+    rules.extend(older.map(|what| format!("{what} is not deployed once an update that was asked for later has been.")));
+    if gate.rescue {
+        rules.push(
+            "If somebody starts it at Pulumi Cloud without asking, and it is refused for want of an approval, it is asked for in their name.".to_owned(),
+        );
+    }
     rules
 }

@@ -138,3 +138,49 @@ async fn a_gate_says_who_may_ask_what_holds_and_when_it_opens() {
     world.host.forward(120);
     assert_eq!(explain("visitor", "").await.ok(200)["mayAsk"], false);
 }
+
+#[tokio::test]
+async fn what_nobody_asks_for_is_explained_too() {
+    let world = world().await;
+    let rules = async |keys: &str, operation: &str| {
+        let gates = GATES.replace("stacks = [\"acme/*/prod\"]", &format!("stacks = [\"acme/*/prod\"]\n{keys}"));
+        world.ledger.put_gates(&Gates::from_toml(&gates).unwrap()).await.unwrap();
+        let path = format!("/v1/gates/explain?stack=acme/web/prod&operation={operation}");
+        world.get("alice", &path).await.ok(200)["rules"].to_string()
+    };
+    let push = |keys: &str| {
+        format!(
+            "{keys}\npushes = [{{ repository = \"acme/web\", branch = \"main\", stack = \"acme/web/prod\", paths = [\"infra/**\", \"*.ts\"] }}]"
+        )
+    };
+    let (by_push, supersedes) =
+        ("A push to main of acme/web that changes infra/** or *.ts asks for it", "When a newer push");
+    let (own, all) = ("What a push asked for is not deployed once", "It is not deployed once");
+    let rescued = "it is asked for in their name";
+    for (keys, operation, said, unsaid) in [
+        (push(""), "update", vec![by_push, supersedes, own], vec![all, rescued]),
+        (push(""), "preview", vec![], vec![by_push, supersedes, own, all]),
+        (
+            push("newer-push = \"queue\"\nallow-older = true\nrescue = true"),
+            "update",
+            vec![by_push, rescued],
+            vec![supersedes, own, all],
+        ),
+        (
+            push("supersede-approved = true"),
+            "update",
+            vec!["waits to be approved, or to be applied is cancelled"],
+            vec![],
+        ),
+        ("allow-older = false".to_owned(), "destroy", vec![all], vec![by_push, own]),
+        (String::new(), "update", vec![], vec![by_push, own, all, rescued]),
+    ] {
+        let rules = rules(&keys, operation).await;
+        for said in said {
+            assert!(rules.contains(said), "{keys}, {operation}: {said}: {rules}");
+        }
+        for unsaid in unsaid {
+            assert!(!rules.contains(unsaid), "{keys}, {operation}: {unsaid}: {rules}");
+        }
+    }
+}
