@@ -16,6 +16,9 @@ const EVENT: &str = "x-github-event";
 /// What the signature's header begins with.
 const SCHEME: &[u8] = b"sha256=";
 
+/// For how long a body is a repeat of the same one, at most, in seconds.
+const REMEMBERED_SECONDS: i64 = 600;
+
 /// A delivery that GitHub signed.
 pub(super) struct Pushed {
     /// GitHub's id of the delivery.
@@ -39,16 +42,18 @@ impl Pushed {
     }
 
     /// What is recorded of it. It is remembered by its body and not by its id, which is not signed: one that was captured and is sent again under fresh
-    /// ids is a repeat of the first. No delivery of Pulumi Cloud's can be taken for it, since no header's id has a space.
+    /// ids is a repeat of the first; and not for long, so that somebody who mended something can have GitHub deliver it again. No delivery of Pulumi Cloud's can be taken for it, since no header's id has a space.
     pub(super) fn delivery(&self, host: &impl Host) -> Delivery {
         let body = hex::encode(Sha256::digest(&self.raw));
+        let at = host.now();
+        let span = at.as_second().div_euclid(REMEMBERED_SECONDS);
         let branches = branches::pointer(&self.event, &self.body).into_iter().collect();
         Delivery {
-            id: format!("github {body}"),
+            id: format!("github {body} {span}"),
             kind: format!("{}{}", branches::FROM_GITHUB, self.event),
             body,
             pointers: Pointers { branches, ..Pointers::default() },
-            at: host.now(),
+            at,
         }
     }
 }

@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use signoff_core::host::Host;
@@ -32,17 +32,21 @@ const GITHUB: &str = "github-s3cret";
 
 /// A clock that stands still.
 #[derive(Debug, Default)]
-struct Clock(AtomicU64);
+struct Clock {
+    ulids: AtomicU64,
+    /// How much later it stands than it usually does.
+    later: SignedDuration,
+}
 
 impl Host for Clock {
     fn now(&self) -> Timestamp {
-        "2026-11-23T12:00:00Z".parse().unwrap()
+        "2026-11-23T12:00:00Z".parse::<Timestamp>().unwrap() + self.later
     }
     fn uptime(&self) -> Duration {
         Duration::ZERO
     }
     fn ulid(&self) -> Ulid {
-        Ulid::from_parts(1_795_435_200_000, u128::from(self.0.fetch_add(1, Ordering::SeqCst)))
+        Ulid::from_parts(1_795_435_200_000, u128::from(self.ulids.fetch_add(1, Ordering::SeqCst)))
     }
 }
 
@@ -58,11 +62,15 @@ fn client(url: &str) -> Client {
 }
 
 fn door_on(client: &Client, current: &str, previous: Option<&str>) -> Router {
+    door_at(client, current, previous, Clock::default())
+}
+
+fn door_at(client: &Client, current: &str, previous: Option<&str>, clock: Clock) -> Router {
     router(Receive {
         ledger: Arc::new(Dynamo::new(client.clone(), "signoff".to_owned())),
         secrets: WebhookSecrets { current: Secret::new(current).unwrap(), previous: previous.and_then(Secret::new) },
         github: Some(WebhookSecrets { current: Secret::new(GITHUB).unwrap(), previous: None }),
-        host: Arc::new(Clock::default()),
+        host: Arc::new(clock),
     })
 }
 

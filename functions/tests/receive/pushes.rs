@@ -44,6 +44,13 @@ async fn a_push_points_to_its_branch_and_is_recorded_once_whatever_its_id() {
     let items = store.scan().table_name("signoff").send().await.unwrap().items.unwrap();
     let all = format!("{items:?}");
     assert_eq!(items.len(), 1, "{all}");
+    // Somebody mended what was wrong with the first look, and has GitHub deliver it again.
+    let later = crate::Clock { later: jiff::SignedDuration::from_mins(10), ..crate::Clock::default() };
+    let door = crate::door_at(&store, "s3cret", None, later);
+    for duplicate in [false, true] {
+        let (status, answer) = send(&door, &signed(&good, "d-1", "push"), PUSH).await;
+        assert_eq!((status, &answer["duplicate"]), (202, &json!(duplicate)));
+    }
     assert!(all.contains("acme/web") && all.contains("github push") && !all.contains("mallory"), "{all}");
 }
 
