@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signoff_core::github::{Branch, Changed, CommitStatus, GitHub, GitHubError, Head, Push, Repository};
 use signoff_core::names::Commit;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::wire;
 use crate::pulumi::{BadBase, ClientOptions, bounded, bounded_body, encoded, http_client, retry_after, trouble};
@@ -20,6 +21,8 @@ const MEDIA_TYPE: &str = "application/vnd.github+json";
 const VERSION: &str = "2022-11-28";
 /// Longest description of a status, in characters: what GitHub takes.
 const MAX_DESCRIPTION: usize = 140;
+/// How long GitHub is left alone if it is rate-limiting and does not say for how long: what it asks for in its documentation.
+const WAIT: Duration = Duration::from_secs(60);
 /// The longest that GitHub is left alone because it said so.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
@@ -61,6 +64,8 @@ pub struct GitHubClient {
     base: String,
     options: ClientOptions,
     token: Token,
+    /// Until when GitHub wants to be left alone, as far as this process knows. Clones share it.
+    quiet_until: Arc<Mutex<Option<Instant>>>,
 }
 
 /// One call.
@@ -89,11 +94,27 @@ impl GitHubClient {
     /// If the address is not one of https, or of http on this very machine, without user, query and fragment.
     pub fn trusting(base_url: &str, options: ClientOptions, trust: &Trust, token: Token) -> Result<Self, BadBase> {
         let (http, url) = http_client("GitHub", GITHUB_URL, base_url, options, trust)?;
-        Ok(Self { http, base: url.as_str().trim_end_matches('/').to_owned(), options, token })
+        let (base, quiet_until) = (url.as_str().trim_end_matches('/').to_owned(), Arc::default());
+        Ok(Self { http, base, options, token, quiet_until })
+    }
+
+    /// Calls, unless GitHub wants to be left alone: whoever goes on calling then is kept out for longer.
+    async fn send(&self, call: &Call) -> Result<Vec<u8>, GitHubError> {
+        let quiet_until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = quiet_until.map(|until| until.saturating_duration_since(now())).filter(|left| !left.is_zero());
+        if left.is_some() {
+            return Err(GitHubError::Later { retry_after: left });
+        }
+        let answer = self.send_now(call).await;
+        if let Err(GitHubError::Later { retry_after }) = &answer {
+            let until = now().checked_add(retry_after.unwrap_or(WAIT));
+            *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        }
+        answer
     }
 
     /// Calls, and once more if the token was refused and has been replaced in the meantime.
-    async fn send(&self, call: &Call) -> Result<Vec<u8>, GitHubError> {
+    async fn send_now(&self, call: &Call) -> Result<Vec<u8>, GitHubError> {
         let missing = |NoSecret(message)| GitHubError::Refused { status: 401, message };
         let token = self.token.get().await.map_err(missing)?;
         let refused = match self.send_with(call, &token).await {
@@ -173,6 +194,11 @@ impl GitHub for GitHubClient {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "for how long GitHub is left alone, and for nothing else")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn unclear(why: &str) -> GitHubError {
     GitHubError::Unclear(why.to_owned())
 }
@@ -216,4 +242,61 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
         Some(Duration::from_secs(u64::try_from(reset - now.as_second()).unwrap_or(0)))
     };
     retry_after(headers).or_else(until_reset).map(|wait| wait.min(MAX_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    /// A GitHub that answers every call in this way, its client, and how often it was called.
+    async fn answering(
+        status: u16,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> (GitHubClient, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&calls);
+        let answer = async move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let headers: HeaderMap =
+                headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
+            (StatusCode::from_u16(status).unwrap(), headers, "{}")
+        };
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        let token = Token::Given(Secret::new("github_pat_x").unwrap());
+        (GitHubClient::trusting(&url, ClientOptions::default(), &Trust::machine(), token).unwrap(), calls)
+    }
+
+    /// How long it wants to be left alone by what the first of three calls says, in seconds, and how many of them it got.
+    async fn called(status: u16, headers: &'static [(&'static str, &'static str)]) -> (Option<u64>, usize) {
+        let (client, calls) = answering(status, headers).await;
+        let (repository, branch) = ("acme/web".parse().unwrap(), "main".parse().unwrap());
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            if let Err(GitHubError::Later { retry_after }) = client.clone().head(&repository, &branch).await {
+                waits.push(retry_after.map(|wait| wait.as_secs_f64().round() as u64));
+            }
+        }
+        (waits.last().copied().flatten(), calls.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn who_is_rate_limited_leaves_github_alone() {
+        assert_eq!(called(429, &[("retry-after", "30")]).await, (Some(30), 1));
+        assert_eq!(called(403, &[("x-ratelimit-remaining", "0")]).await, (Some(60), 1), "it does not say for how long");
+        const RESET: &[(&str, &str)] = &[
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "784111877"),
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        assert_eq!(called(403, RESET).await, (Some(100), 1), "by its own clock");
+        assert_eq!(called(403, &[("x-ratelimit-remaining", "7")]).await, (None, 3), "that is no limit");
+        assert_eq!(called(503, &[]).await, (None, 3));
+    }
 }
