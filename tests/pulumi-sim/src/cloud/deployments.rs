@@ -200,7 +200,8 @@ impl Cloud {
 
     /// When something on its stacks moves next, without anybody's doing.
     pub(crate) fn next_deployment_step(&self) -> Option<Timestamp> {
-        let steps = self.deployments.iter().filter(|d| !d.status.is_over()).filter_map(|deployment| {
+        let live = self.live.iter().map(|at| &self.deployments[*at]);
+        let steps = live.filter(|d| !d.status.is_over()).filter_map(|deployment| {
             let held = self.stacks.get(&deployment.stack).is_some_and(|stack| stack.hold);
             match deployment.status {
                 DeploymentStatus::NotStarted if self.may_start(deployment) => Some(self.start_of(deployment)),

@@ -120,6 +120,11 @@ impl Cloud {
         self.stacks.values()
     }
 
+    /// A stack by `organization/project/stack`.
+    pub fn stack_of(&self, stack: &str) -> Option<&Stack> {
+        self.stacks.get(stack)
+    }
+
     /// A stack by `organization/project/stack`, to look at or to change.
     pub fn stack_mut(&mut self, stack: &str) -> Option<&mut Stack> {
         self.stacks.get_mut(stack)

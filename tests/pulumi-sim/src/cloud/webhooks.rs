@@ -129,6 +129,9 @@ impl Cloud {
 
     /// Takes the deliveries that are to be sent at that moment, in the order in which they are to be sent.
     pub fn take_webhooks(&mut self, now: Timestamp) -> Vec<Delivery> {
+        if self.outbox.iter().all(|(at, _)| *at > now) {
+            return Vec::new();
+        }
         let (due, kept) = std::mem::take(&mut self.outbox).into_iter().partition(|(at, _)| *at <= now);
         self.outbox = kept;
         let mut due: Vec<(Timestamp, Delivery)> = due;
