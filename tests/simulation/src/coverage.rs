@@ -13,7 +13,7 @@ impl Coverage {
     }
 
     /// Adds how often each rule was checked.
-    pub fn checked(&mut self, rules: &BTreeMap<&'static str, u64>) {
+    pub fn checked(&mut self, rules: &[(&'static str, u64)]) {
         for (rule, count) in rules {
             *self.0.entry(("rule", (*rule).to_owned())).or_default() += count;
         }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain::{Sealed, Step as Sealing};
@@ -195,8 +196,8 @@ impl SimLedger {
     }
 
     fn change_line(&self, world: &mut World, step: &Sealing, change: LineChange, revision: Option<u64>) -> bool {
-        let (id, stack) = (step.request.ask.id, step.request.ask.stack.to_string());
-        let Some(item) = world.tables[self.place].lines.get_mut(&stack) else { return true };
+        let (id, stack) = (step.request.ask.id, &step.request.ask.stack);
+        let Some(item) = world.tables[self.place].lines.get_mut(stack) else { return true };
         if revision.is_some_and(|read| read != item.revision) {
             return false;
         }
@@ -232,11 +233,13 @@ fn lock_key(organization: &Organization, principal: &PrincipalName) -> String {
 impl Ledger for SimLedger {
     async fn gates(&self) -> Result<Gates, LedgerError> {
         self.read("gates", |world| {
-            let gates = world.tables[self.place].gates.clone();
-            world.judge_look(|look| look.gates = Some(gates.clone()));
+            let gates = Arc::clone(&world.tables[self.place].gates);
+            world.judge_look(|look| look.gates = Some(Arc::clone(&gates)));
+            world.judge_asking(|asking| asking.gates = Arc::clone(&gates));
             gates
         })
         .await
+        .map(Arc::unwrap_or_clone)
     }
 
     async fn load(&self, id: RequestId) -> Result<Option<Loaded>, LedgerError> {
@@ -264,7 +267,9 @@ impl Ledger for SimLedger {
 
     async fn line(&self, stack: &StackName) -> Result<Line, LedgerError> {
         self.read("line", |world| {
-            let line = world.tables[self.place].lines.get(&stack.to_string());
+            let now = world.now;
+            world.judge_asking(|asking| asking.line = Some(now));
+            let line = world.tables[self.place].lines.get(stack);
             line.map(|item| item.line.clone()).unwrap_or_default()
         })
         .await
@@ -274,7 +279,7 @@ impl Ledger for SimLedger {
         let done = self
             .transact("create", |world| {
                 let now = new.step.sealed.time;
-                let (id, stack) = (new.step.request.ask.id, new.step.request.ask.stack.to_string());
+                let (id, stack) = (new.step.request.ask.id, new.step.request.ask.stack.clone());
                 let lag = world.index_shows_at();
                 let table = &mut world.tables[self.place];
                 if let Some(row) = table.requests.get(&id) {
@@ -389,18 +394,18 @@ impl Ledger for SimLedger {
 
     async fn record(&self, step: &Sealing, wake: Option<Worker>, line: LineChange) -> Result<(), LedgerError> {
         for _ in 0..ATTEMPTS {
-            let stack = step.request.ask.stack.to_string();
+            let stack = &step.request.ask.stack;
             let revision = if line == LineChange::Keep {
                 None
             } else {
-                let read = |world: &mut World| world.tables[self.place].lines.get(&stack).map(|item| item.revision);
+                let read = |world: &mut World| world.tables[self.place].lines.get(stack).map(|item| item.revision);
                 self.read("record.line", read).await?
             };
             let revision = revision.filter(|_| line == LineChange::Leave);
             let done = self
                 .transact("record", |world| {
                     let table = &world.tables[self.place];
-                    let current = table.lines.get(&stack).map(|item| item.revision);
+                    let current = table.lines.get(stack).map(|item| item.revision);
                     let moves = table
                         .requests
                         .get(&step.request.ask.id)
@@ -519,17 +524,16 @@ impl Ledger for SimLedger {
     }
 
     async fn claim_turn(&self, stack: &StackName, id: RequestId) -> Result<bool, LedgerError> {
-        let key = stack.to_string();
         let claim = |world: &mut World, over: Option<RequestId>| {
             let table = &mut world.tables[self.place];
-            let Some(item) = table.lines.get_mut(&key) else { return Err(None) };
+            let Some(item) = table.lines.get_mut(stack) else { return Err(None) };
             let before = item.line.turn;
             if before != over && before != Some(id) && (over.is_some() || before.is_some()) {
                 return Err(Some(item.line.clone()));
             }
             item.line.turn = Some(id);
             if before != Some(id) {
-                world.turn_taken(self.place, &key, id);
+                world.turn_taken(self.place, stack, id);
             }
             Ok(())
         };

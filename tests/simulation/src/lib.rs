@@ -4,6 +4,7 @@
 
 pub mod chance;
 pub mod coverage;
+pub mod github;
 pub mod host;
 pub mod judge;
 pub mod ledger;

@@ -1,17 +1,36 @@
 //! People who do what they like, at any moment: reviewers, requesters, operators, and some who mean no good.
 
+use std::sync::Arc;
+
 use pulumi_sim::{ChangeRequest, Cloud, Eligible, EnvironmentPermission, Revision, Status, signature};
-use serde_json::json;
+use serde_json::{Value, json};
 use signoff_core::names::RequestId;
 
-use crate::setup::{PRINCIPAL, REVIEWERS, RULESETS, STACKS, WEBHOOK_SECRET, freeze, gates, token};
+use crate::github::{BRANCHES, Hub, SECRET, commit};
+use crate::setup::{OUTSIDER, PRINCIPAL, REVIEWERS, RULESETS, STACKS, WEBHOOK_SECRET, freeze, gates, token};
 use crate::world::World;
 
 /// How many kinds, from the first, are in every seed.
 pub const ALWAYS: usize = 1;
 
+/// What only those do whose gates take notice of pushes.
+pub const PUSHES: [&str; 10] = [
+    "push",
+    "push back",
+    "merge",
+    "a push that lies",
+    "an unsigned push",
+    "replay pushes",
+    "delete a branch",
+    "GitHub refuses",
+    "GitHub answers again",
+    "a flood of pushes",
+];
+/// What only those do whose gates ask for runs that were refused.
+pub const RUN: &str = "run without asking";
+
 /// What people do, and how often as against each other.
-pub const KINDS: [(&str, u32); 49] = [
+pub const KINDS: [(&str, u32); 60] = [
     ("approve", 30),
     ("a requester approves", 8),
     ("the principal approves", 3),
@@ -61,6 +80,17 @@ pub const KINDS: [(&str, u32); 49] = [
     ("old items expire", 1),
     ("the gates freeze", 2),
     ("break the glass", 4),
+    ("push", 0),
+    ("push back", 4),
+    ("merge", 4),
+    ("a push that lies", 4),
+    ("an unsigned push", 2),
+    ("replay pushes", 2),
+    ("delete a branch", 1),
+    ("GitHub refuses", 1),
+    ("GitHub answers again", 2),
+    ("a flood of pushes", 1),
+    (RUN, 0),
 ];
 
 /// What somebody wants that takes a task of its own.
@@ -72,6 +102,8 @@ pub enum Wish {
     BreakGlass(usize, RequestId, &'static str, &'static str),
     /// That this is delivered to the webhook door of an installation: id, kind, body, signature.
     Deliver(usize, [String; 3], Vec<u8>),
+    /// The same from GitHub, after so many milliseconds: id, event, signature, body.
+    Ring(usize, i64, [String; 3], Vec<u8>),
 }
 
 fn open(world: &mut World) -> Option<ChangeRequest> {
@@ -108,6 +140,7 @@ pub fn act(world: &mut World, kind: usize) -> Vec<Wish> {
         "take a request back" => return take_back(world),
         "break the glass" => return break_glass(world),
         "replay webhooks" | "a webhook that lies" => return webhooks(world, name),
+        name if PUSHES.contains(&name) => return on_branches(world, name),
         "old items expire" => {
             let now = world.now;
             world.tables.iter_mut().for_each(|table| table.expire(now));
@@ -207,6 +240,100 @@ fn webhooks(world: &mut World, name: &str) -> Vec<Wish> {
     all
 }
 
+/// What happens at GitHub, and the webhooks that it sends for it.
+fn on_branches(world: &mut World, name: &str) -> Vec<Wish> {
+    let branch = BRANCHES[world.chance.weighted(&[3, 1])];
+    let now = world.now;
+    match name {
+        "push" | "merge" => world.push(branch),
+        "push back" => world.push_back(branch),
+        "a flood of pushes" => (0..world.chance.within(3, 12)).for_each(|_| world.push(branch)),
+        "delete a branch" => world.delete_branch(branch),
+        "GitHub refuses" => world.github.refuses = true,
+        "GitHub answers again" => world.github.refuses = false,
+        _ => {}
+    }
+    let head = world.github.head(branch).cloned();
+    let pushed = Hub::push_body(now, branch, head.as_ref());
+    let mut all = Vec::new();
+    match name {
+        "merge" => {
+            let merged = Hub::merge_body(now, branch);
+            send(world, &mut all, "push", &pushed, SECRET);
+            send(world, &mut all, "pull_request", &merged, SECRET);
+        }
+        "GitHub refuses" | "GitHub answers again" => {}
+        "an unsigned push" => {
+            let other = Hub::push_body(now, branch, commit(9_999).as_ref());
+            send(world, &mut all, "push", &other, "guessed");
+        }
+        "a push that lies" => {
+            // A commit that is nowhere, or on the other branch, or was on this one; a branch, or a repository, that is nobody's.
+            let number = usize::try_from(world.chance.below(8)).unwrap_or(0);
+            let mut body = Hub::push_body(now, branch, commit(if number > 5 { 9_999 } else { number }).as_ref());
+            match world.chance.below(6) {
+                0 => body["ref"] = json!("refs/heads/nowhere"),
+                1 => body["repository"]["full_name"] = json!("mallory/web"),
+                2 => body["ref"] = json!(["refs/heads/main"]),
+                _ => {}
+            }
+            send(world, &mut all, "push", &body, SECRET);
+        }
+        "replay pushes" => {
+            for _ in 0..10 {
+                let Some((event, body)) = world.chance.of(&world.github.sent).cloned() else { break };
+                deliver(world, &mut all, event, &body, SECRET);
+            }
+        }
+        _ => send(world, &mut all, "push", &pushed, SECRET),
+    }
+    all
+}
+
+/// GitHub sends a webhook to each installation; some are lost, come twice, or late and so in another order.
+fn send(world: &mut World, all: &mut Vec<Wish>, event: &'static str, body: &Value, secret: &str) {
+    let body = body.to_string().into_bytes();
+    if secret == SECRET {
+        world.github.sent.push((event, body.clone()));
+    }
+    deliver(world, all, event, &body, secret);
+}
+
+fn deliver(world: &mut World, all: &mut Vec<Wish>, event: &'static str, body: &[u8], secret: &str) {
+    let faults = world.plan.webhook_faults;
+    for place in 0..world.plan.installations {
+        if world.chance.happens(faults.lost) {
+            world.coverage.add("GitHub fault", "a webhook is lost");
+            continue;
+        }
+        let times = if world.chance.happens(faults.doubled) { 2 } else { 1 };
+        for _ in 0..times {
+            let late = world.chance.happens(faults.delayed.max(faults.reordered));
+            let after = if late { world.chance.within(0, i64::from(faults.delay_ms)) } else { 0 };
+            let headers = [
+                format!("{:016x}", world.chance.draw()),
+                event.to_owned(),
+                format!("sha256={}", signature(secret, body)),
+            ];
+            all.push(Wish::Ring(place, after, headers, body.to_vec()));
+        }
+    }
+}
+
+/// Somebody starts a run without asking for it: most are refused, some fail for another reason, and some are not to be asked for.
+fn run_without_asking(world: &mut World) {
+    let stack = STACKS[world.chance.weighted(&[3, 1, 1, 1])].0;
+    let who = ["alice", "dave", "mallory", "bob", OUTSIDER, PRINCIPAL][world.chance.weighted(&[4, 2, 2, 1, 2, 1])];
+    let operation = ["update", "preview", "destroy", "detect-drift"][world.chance.weighted(&[6, 1, 1, 1])];
+    let mut body = json!({"operation": operation, "inheritSettings": true});
+    if world.chance.happens(0.4) {
+        let number = usize::try_from(world.chance.below(20)).unwrap_or(0);
+        body["sourceContext"] = json!({"git": {"commit": commit(number).map(|commit| commit.to_string())}});
+    }
+    world.say(|| format!("  {who} starts {operation} of {stack}"));
+    let _ = world.click(|cloud, now| cloud.deploy(now, who, stack, &body));
+}
+
 fn on_the_gates(world: &mut World, name: &str) {
     let change = match name {
         "hold on" => "hold = true",
@@ -217,8 +344,8 @@ fn on_the_gates(world: &mut World, name: &str) {
         "the gates freeze" => &freeze(world.now, world.chance.within(1, 12)),
         _ => "",
     };
-    let gates = gates(&world.plan, change);
-    world.tables.iter_mut().for_each(|table| table.gates = gates.clone());
+    let gates = Arc::new(gates(&world.plan, change));
+    world.tables.iter_mut().for_each(|table| table.gates = Arc::clone(&gates));
 }
 
 fn on_tokens(world: &mut World, name: &str) {
@@ -236,6 +363,7 @@ fn on_tokens(world: &mut World, name: &str) {
             }
         }
         "swap the token" => {
+            world.judge.swapped = true;
             world.tokens.insert("default".to_owned(), token("mallory"));
         }
         _ => good_token(world),
@@ -294,6 +422,9 @@ fn on_settings(world: &mut World, name: &str) {
 }
 
 fn on_stacks(world: &mut World, name: &str) {
+    if name == RUN {
+        return run_without_asking(world);
+    }
     let stack = STACKS[world.chance.weighted(&[3, 1, 1, 1])].0;
     let marks: Vec<String> =
         world.tables.iter().flat_map(|table| table.requests.keys()).map(ToString::to_string).collect();
@@ -362,9 +493,14 @@ fn known_statuses(cloud: &mut Cloud) {
 /// The last thing that people do: most of what they broke is mended, some of it stays as it is for good.
 pub fn calm_down(world: &mut World) {
     let stays = |world: &mut World| world.chance.happens(0.1);
-    if !stays(world) {
+    let is_refused = stays(world);
+    if !is_refused {
         good_token(world);
     }
+    if !stays(world) {
+        world.github.refuses = false;
+    }
+    world.judge.unasked_is_fine = is_refused || world.github.refuses;
     if !stays(world) {
         world.click(resume);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use pulumi_sim::WebhookFaults;
+use signoff_core::branches::POLL_SWEEPS;
 use signoff_core::look::Timing;
 
 use crate::chance::Chance;
@@ -94,6 +95,54 @@ pub struct Plan {
     pub approve_at_last: bool,
     /// What the gates say of when something is applied, and by whose leave; most seeds have nothing of it.
     pub conditions: Conditions,
+    /// What asks by itself: pushes, and runs that were refused; most seeds have nothing of it.
+    pub pushes: Pushes,
+}
+
+/// What the gates say of pushes and of runs that nobody asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Pushes {
+    /// Whether pushes ask for deployments.
+    pub any: bool,
+    /// Whether a newer one leaves an older one alone.
+    pub queue: bool,
+    /// Whether a newer one supersedes what is approved.
+    pub supersede_approved: bool,
+    /// Whether what an update has overtaken is deployed.
+    pub allow_older: Option<bool>,
+    /// Whether the files that changed matter.
+    pub paths: bool,
+    /// Whether runs that were refused are asked for.
+    pub rescue: bool,
+    /// For each kind of fault of a call to GitHub, its probability.
+    pub github: Vec<f64>,
+}
+
+impl Pushes {
+    /// Six seeds in seven have neither: pushes make requests, and these take time.
+    fn drawn(chance: &mut Chance, calm: bool) -> Self {
+        let any = chance.happens(0.09);
+        let rescue = chance.happens(if any { 0.3 } else { 0.05 });
+        if !any && !rescue {
+            return Self::default();
+        }
+        let queue = chance.happens(0.4);
+        let supersede_approved = !queue && chance.happens(0.5);
+        let allow_older = chance.of(&[None, None, Some(false), Some(true)]).copied().flatten();
+        let paths = chance.happens(0.4);
+        let rates = [0.01, 0.04, 0.12];
+        let mut rate = |_: &&str| match calm || chance.happens(0.5) {
+            true => 0.0,
+            false => chance.of(&rates).copied().unwrap_or(0.0),
+        };
+        let github = crate::github::FAULTS.iter().map(&mut rate).collect();
+        Self { any, queue, supersede_approved, allow_older, paths, rescue, github }
+    }
+
+    /// Whether the clock has anything to look at but requests.
+    pub fn polled(&self) -> bool {
+        self.any || self.rescue
+    }
 }
 
 /// Conditions of the gates.
@@ -167,6 +216,17 @@ impl Plan {
                 *weight = 0;
             }
         }
+        let conditions = Conditions::drawn(chance);
+        let pushes = Pushes::drawn(chance, calm);
+        for (weight, (name, _)) in people.iter_mut().zip(KINDS) {
+            // Whoever pushes, or starts a run of their own, does it where somebody takes notice.
+            if (crate::people::PUSHES.contains(&name) && !pushes.any) || (name == crate::people::RUN && !pushes.rescue)
+            {
+                *weight = 0;
+            } else if pushes.any && name == "push" || pushes.rescue && name == crate::people::RUN {
+                *weight = 10;
+            }
+        }
         let requests = u32::try_from(chance.within(1, if small { 3 } else { 7 })).unwrap_or(1);
         let acts = if small { chance.within(10, 30) } else { chance.within(20, 70) };
         Self {
@@ -197,8 +257,16 @@ impl Plan {
                 })
                 .unwrap_or(&PERIODS[0]),
             approve_at_last: chance.happens(0.5),
-            conditions: Conditions::drawn(chance),
+            conditions,
+            pushes,
         }
+    }
+
+    /// How long it takes at most, in milliseconds, until what is on a branch is asked for without a webhook when nothing goes wrong: a worker may stand still
+    /// since before.
+    pub fn polled_within(&self) -> i64 {
+        let sweep = self.timing.sweep.as_secs() * 1_000;
+        5 * self.lease() + 2 * POLL_SWEEPS * sweep + 2 * sweep
     }
 
     /// How long a lease is, in milliseconds: as [`Timing`] has it.

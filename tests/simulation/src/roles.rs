@@ -9,6 +9,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use signoff_core::branches::Branches;
 use signoff_core::ledger::LedgerError;
 use signoff_core::look::Gatekeeper;
 use signoff_core::request::Worker;
@@ -17,9 +18,10 @@ use signoff_functions::api::{self, Api};
 use signoff_functions::pulumi::{CallerClient, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive, WebhookSecrets};
 use signoff_functions::secrets::{Secret, Tokens};
-use signoff_functions::stream::work_on;
+use signoff_functions::stream::{Pushes, work_on};
 use tower::ServiceExt;
 
+use crate::github::{self, SimGitHub};
 use crate::host::SimHost;
 use crate::judge::installation;
 use crate::ledger::SimLedger;
@@ -65,11 +67,11 @@ impl Roles {
 
     /// A worker works on a stream record, on a machine whose clock is off by so many milliseconds.
     pub fn work(&self, place: usize, skew: i64, worker: Worker, record: EventRecord) -> Running {
-        let (tokens, timing) = {
+        let (tokens, timing, pushed) = {
             let world = self.shared.world();
             let tokens =
                 world.tokens.iter().filter_map(|(name, token)| Some((name.parse().ok()?, Secret::new(token)?)));
-            (tokens.collect::<HashMap<_, _>>(), world.plan.timing)
+            (tokens.collect::<HashMap<_, _>>(), world.plan.timing, world.plan.pushes.any)
         };
         let keeper = Gatekeeper {
             ledger: SimLedger::new(&self.shared, place),
@@ -79,7 +81,17 @@ impl Roles {
             link: Some("https://signoff.example.com/v1/requests/".to_owned()),
             timing,
         };
-        Box::pin(async move { Done::Worked(work_on(&keeper, None, worker, &record).await) })
+        let branches = Branches {
+            ledger: keeper.ledger.clone(),
+            github: SimGitHub::new(&self.shared),
+            cloud: keeper.cloud.clone(),
+            host: keeper.host.clone(),
+            sweep: timing.sweep,
+        };
+        Box::pin(async move {
+            let pushes: Option<&dyn Pushes> = if pushed { Some(&branches) } else { None };
+            Done::Worked(work_on(&keeper, pushes, worker, &record).await)
+        })
     }
 
     /// A sweep.
@@ -107,10 +119,11 @@ impl Roles {
     /// A delivery to the webhook door.
     pub fn door(&self, place: usize, skew: i64, asked: &Asked) -> Running {
         let Some(current) = Secret::new(WEBHOOK_SECRET) else { unreachable!("it is not empty") };
+        let github = Secret::new(github::SECRET).filter(|_| self.shared.world().plan.pushes.any);
         let receive = Receive {
             ledger: Arc::new(SimLedger::new(&self.shared, place)),
             secrets: WebhookSecrets { current, previous: None },
-            github: None,
+            github: github.map(|current| WebhookSecrets { current, previous: None }),
             host: Arc::new(SimHost::new(&self.shared, skew)),
         };
         answer(receive::router(receive), asked)

@@ -1,10 +1,13 @@
 //! One seed from its beginning to its end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::EventRecord;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use signoff_core::branches::POLL_SWEEPS;
 use signoff_core::request::Worker;
 use signoff_functions::stream::filter::Filters;
 
@@ -23,6 +26,8 @@ const TRIES: u32 = 5;
 const MAX_STEPS: u64 = 2_000_000;
 /// How long it takes to put a backup in the place of the table, in milliseconds.
 const RESTORING: i64 = 600_000;
+/// For how long branches are looked at after all is calm, whatever is on them, in milliseconds.
+const AFTER_CALM: i64 = 600_000;
 
 /// What came of a seed.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 enum What {
     GoOn(u64),
-    Record(usize, Worker, Value, u32),
+    Record(usize, Worker, Arc<Value>, u32),
     Sweep(usize, i64),
     Person,
     Ask(Ask, u32),
@@ -62,7 +67,7 @@ struct Ask {
 /// Why a task runs.
 #[derive(Debug, Clone)]
 enum Why {
-    Record(usize, Worker, Value, u32),
+    Record(usize, Worker, Arc<Value>, u32),
     Ask(Ask, u32),
     Nothing,
 }
@@ -79,6 +84,8 @@ struct Run {
     last_sweep: Vec<i64>,
     backup: Option<(Timestamp, Vec<Table>)>,
     down: bool,
+    /// Since when nothing goes wrong any more, in milliseconds, until what is on the branches has to be asked for.
+    calm_since: Option<i64>,
 }
 
 /// Plays a seed; `telling` prints each step.
@@ -102,6 +109,7 @@ pub fn run(seed: u64, telling: bool) -> Outcome {
         last_sweep: vec![0; installations],
         backup: None,
         down: false,
+        calm_since: None,
         shared,
     };
     run.begin();
@@ -201,8 +209,16 @@ impl Run {
                 if world.steps > MAX_STEPS {
                     return world.check("comes to rest", false, || "too many steps".to_owned());
                 }
-                if world.calm && (is_late(&world) || (self.tasks.is_empty() && is_over(&world))) {
-                    return;
+                if world.calm {
+                    if self.calm_since.is_some_and(|since| since + world.plan.polled_within() < at) {
+                        self.calm_since = None;
+                        let is_asked = judge::is_asked_for(&world);
+                        world.check("10 asked for", is_asked, || "what is on a branch is not asked for".to_owned());
+                    }
+                    let is_over = || is_over(&world) && judge::is_asked_for(&world);
+                    if is_late(&world) || (self.tasks.is_empty() && is_over()) {
+                        return;
+                    }
                 }
                 if !world.judge.violations.is_empty() {
                     return;
@@ -231,7 +247,10 @@ impl Run {
             }
             What::Restore => self.restore(),
             What::Restored => self.restored(),
-            What::Calm => people::calm_down(&mut self.shared.world()),
+            What::Calm => {
+                people::calm_down(&mut self.shared.world());
+                self.calm_since = Some(self.now());
+            }
         }
     }
 
@@ -253,6 +272,7 @@ impl Run {
                 world.check("comes to rest", false, || "a task waits for something that nobody does".to_owned());
             }
             Went::Done(done) => {
+                self.shared.world().judge.asking.remove(&number);
                 let Some(task) = self.tasks.remove(&number) else { return };
                 self.done(done, task.why);
             }
@@ -318,11 +338,11 @@ impl Run {
         }
     }
 
-    fn work(&mut self, place: usize, worker: Worker, record: Value, tries: u32) {
+    fn work(&mut self, place: usize, worker: Worker, record: Arc<Value>, tries: u32) {
         if self.down {
             return;
         }
-        let Ok(event) = serde_json::from_value::<EventRecord>(record.clone()) else {
+        let Ok(event) = EventRecord::deserialize(&*record) else {
             return self.shared.world().check("comes to rest", false, || "a record that makes no sense".to_owned());
         };
         self.spawn(
@@ -357,7 +377,8 @@ impl Run {
             (wishes, world.chance.within(1, 2 * every))
         };
         for wish in wishes {
-            let after = self.draw(2_000);
+            let late = if let Wish::Ring(_, after, ..) = &wish { *after } else { 0 };
+            let after = self.draw(2_000) + late;
             self.add(after, What::Wish(wish));
         }
         self.add(next, What::Person);
@@ -399,6 +420,12 @@ impl Run {
                 let asked = Asked { path: "/webhooks/pulumi".to_owned(), headers, body };
                 self.spawn(|roles, skew| roles.door(place, skew, &asked), None, Why::Nothing);
             }
+            Wish::Ring(place, _, [id, event, signature], body) => {
+                let headers =
+                    vec![("x-github-delivery", id), ("x-github-event", event), ("x-hub-signature-256", signature)];
+                let asked = Asked { path: "/webhooks/github".to_owned(), headers, body };
+                self.spawn(|roles, skew| roles.door(place, skew, &asked), None, Why::Nothing);
+            }
         }
     }
 
@@ -422,6 +449,7 @@ impl Run {
 
     fn restored(&mut self) {
         self.down = false;
+        self.calm_since = Some(self.now()).filter(|_| self.shared.world().calm);
         let Some((of, tables)) = self.backup.take() else { return };
         let mut world = self.shared.world();
         let now = world.now;
@@ -446,8 +474,9 @@ impl Run {
             let mut world = self.shared.world();
             for place in 0..world.tables.len() {
                 for change in std::mem::take(&mut world.tables[place].stream) {
+                    let record = Arc::new(change.record);
                     for (worker, filters) in &self.filters {
-                        if !filters.pass(&change.record) {
+                        if !filters.pass(&record) {
                             continue;
                         }
                         let bell = ["STATE", "RING", "HOOK"].iter().any(|kind| change.key.ends_with(kind));
@@ -457,12 +486,12 @@ impl Run {
                             world.coverage.add("stream fault", "late");
                             after += world.chance.within(1_000, 90_000);
                         }
-                        records.push((after, What::Record(place, *worker, change.record.clone(), 0)));
+                        records.push((after, What::Record(place, *worker, Arc::clone(&record), 0)));
                         if world.chance_of(|plan| plan.stream.twice) {
                             world.coverage.add("stream fault", "twice");
                             world.judge.mishaps += 1;
                             let again = after + world.chance.within(0, 20_000);
-                            records.push((again, What::Record(place, *worker, change.record.clone(), 0)));
+                            records.push((again, What::Record(place, *worker, Arc::clone(&record), 0)));
                         }
                     }
                 }
@@ -501,7 +530,8 @@ impl Run {
                 let due = world.tables.get(place).and_then(Table::first_due);
                 (due, world.plan.timing.sweep.as_secs().max(1) * 1_000)
             };
-            let Some(due) = due.map(Timestamp::as_millisecond) else { continue };
+            let polled = self.polled_from(now);
+            let Some(due) = due.map(Timestamp::as_millisecond).into_iter().chain(polled).min() else { continue };
             // A sweep that would find nothing is left out: the next one is the first at which something is due.
             let from = due.max(now).max(self.last_sweep[place] + 1) - BEGINNING;
             let at = BEGINNING + from.div_euclid(sweep) * sweep + if from % sweep == 0 { 0 } else { sweep };
@@ -510,6 +540,25 @@ impl Run {
                 self.add(at - now, What::Sweep(place, at));
             }
         }
+    }
+}
+
+impl Run {
+    /// When the clock has branches and stacks looked at next: twice in [`POLL_SWEEPS`] sweeps, since a clock that is late does not see yet that it is
+    /// time. Long after all is calm only if something is not asked for that should be.
+    fn polled_from(&self, now: i64) -> Option<i64> {
+        let world = self.shared.world();
+        let sweep = world.plan.timing.sweep.as_secs().max(1) * 1_000;
+        let lasts = || match self.calm_since {
+            Some(since) => now < since + AFTER_CALM || !judge::is_asked_for(&world),
+            None => !world.calm || !judge::is_asked_for(&world),
+        };
+        if !world.plan.pushes.polled() || !lasts() {
+            return None;
+        }
+        let since = now - BEGINNING;
+        let in_span = since.rem_euclid(sweep * POLL_SWEEPS);
+        Some(if in_span < sweep { now } else { now - in_span + sweep * POLL_SWEEPS })
     }
 }
 

@@ -9,6 +9,7 @@ use signoff_core::gate::Gates;
 
 use crate::chance::Chance;
 use crate::coverage::Coverage;
+use crate::github::{Hub, REPOSITORY};
 use crate::judge::Judge;
 use crate::plan::Plan;
 use crate::table::Table;
@@ -35,6 +36,8 @@ pub const REQUESTERS: [&str; 4] = ["alice", "alice", "dave", "ci"];
 pub const PRINCIPAL: &str = "signoff-deployer";
 /// What the webhooks are signed with.
 pub const WEBHOOK_SECRET: &str = "hook-SECRET";
+/// Who may start runs, but not open the environments: their runs fail for a reason that no approval mends.
+pub const OUTSIDER: &str = "eve";
 
 /// The access token of somebody.
 pub fn token(login: &str) -> String {
@@ -45,11 +48,13 @@ pub fn token(login: &str) -> String {
 pub fn world(seed: u64, telling: bool) -> World {
     let plan = Plan::of(seed);
     let gates = gates(&plan, "");
+    let now = Timestamp::from_millisecond(BEGINNING).unwrap_or(Timestamp::UNIX_EPOCH);
     let tables = (0..plan.installations).map(|_| Table::new(gates.clone())).collect();
     World {
-        now: Timestamp::from_millisecond(BEGINNING).unwrap_or(Timestamp::UNIX_EPOCH),
+        now,
         chance: Chance::new(seed ^ 0x5EED),
         cloud: cloud(seed, &plan),
+        github: Hub::new(now),
         tables,
         tokens: BTreeMap::from([("default".to_owned(), token(PRINCIPAL))]),
         coverage: Coverage::default(),
@@ -79,16 +84,59 @@ pub fn gates(plan: &Plan, change: &str) -> Gates {
     } else {
         common.clone()
     };
-    let web = format!("[[gate]]\nstacks = [\"acme/web/*\"]\n{environment}{own}{change}\n");
+    let lets_update = !change.starts_with("operations");
+    let pushes = |stacks: &[(&str, &str)]| if lets_update { pushes(plan, stacks) } else { String::new() };
+    let web_pushes = pushes(&[("acme/web/prod", "main"), ("acme/web/eu", "main")]);
+    let order = order(plan, lets_update);
+    // The clock comes to stacks that are named in full.
+    let full = if plan.pushes.rescue { "\"acme/web/prod\", " } else { "" };
+    let web = format!("[[gate]]\nstacks = [{full}\"acme/web/*\"]\n{environment}{own}{change}\n{order}{web_pushes}\n");
     let web = if change == "none" { String::new() } else { web };
     let own = plan.self_approval;
+    let logins = if plan.pushes.any { "github-logins = { octo-bob = \"bob\" }\n" } else { "" };
+    let api = self::order(plan, true) + &self::pushes(plan, &[("acme/api/prod", "release")]);
     let text = format!(
-        "{hold}\n{web}[[gate]]\nstacks = [\"acme/api/prod\"]\nenvironment = \"acme/credentials/prod\"\nself-approval = {own}\nrequesters = [\"alice\", \"dave\", \"machine:ci\"]\n{common}\n[[gate]]\nstacks = [\"acme/platform/prod\"]\nenvironment = \"acme/credentials/platform\"\n{common}"
+        "{hold}\n{logins}{web}[[gate]]\nstacks = [\"acme/api/prod\"]\nenvironment = \"acme/credentials/prod\"\nself-approval = {own}\nrequesters = [\"alice\", \"dave\", \"machine:ci\"]\n{common}\n{api}\n[[gate]]\nstacks = [\"acme/platform/prod\"]\nenvironment = \"acme/credentials/platform\"\n{common}"
     );
     match Gates::from_toml(&text) {
         Ok(gates) => gates,
         Err(why) => unreachable!("the simulation's gates are good: {why}\n{text}"),
     }
+}
+
+/// The lines that say what becomes of what is older, and of runs that were refused.
+fn order(plan: &Plan, with_pushes: bool) -> String {
+    let of = &plan.pushes;
+    let mut lines = String::new();
+    if let (true, Some(allowed)) = (of.any, of.allow_older) {
+        lines += &format!("allow-older = {allowed}\n");
+    }
+    if of.any && with_pushes && of.queue {
+        lines += "newer-push = \"queue\"\n";
+    }
+    if of.any && with_pushes && of.supersede_approved {
+        lines += "supersede-approved = true\n";
+    }
+    if of.rescue {
+        lines += "rescue = true\n";
+    }
+    lines
+}
+
+/// The pushes of a gate: each stack with its branch, the second one of them for its own files only.
+fn pushes(plan: &Plan, stacks: &[(&str, &str)]) -> String {
+    if !plan.pushes.any {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (at, (stack, branch)) in stacks.iter().enumerate() {
+        text +=
+            &format!("[[gate.pushes]]\nrepository = \"{REPOSITORY}\"\nbranch = \"{branch}\"\nstack = \"{stack}\"\n");
+        if plan.pushes.paths {
+            text += if at == 0 { "paths = [\"infra/**\"]\n" } else { "paths = [\"eu/**\"]\n" };
+        }
+    }
+    text
 }
 
 /// The lines that every gate has for the seed's conditions.
@@ -131,6 +179,7 @@ fn cloud(seed: u64, plan: &Plan) -> Cloud {
         .person("acme", "dave", "Dave Diaz", Role::Admin)
         .person("acme", PRINCIPAL, "signoff deployer", Role::Member)
         .person("acme", "mallory", "Mallory", Role::Member)
+        .person("acme", OUTSIDER, "Eve", Role::Member)
         .machine_token(&token("ci"), "acme", "ci", "acme-ci")
         .team("acme", "reviewers", &["alice", "bob", "carol", "dave", PRINCIPAL])
         .team("acme", "network", &["carol", "bob"])
@@ -150,6 +199,7 @@ fn cloud(seed: u64, plan: &Plan) -> Cloud {
             cloud.allow(login, stack, Permission::Write);
             cloud.allow_environment(login, &format!("acme/{environment}"), EnvironmentPermission::Open);
         }
+        cloud.allow(OUTSIDER, stack, Permission::Write);
     }
     for login in ["alice", "bob", "carol", "dave", PRINCIPAL, "mallory"] {
         cloud.token(&token(login), login);

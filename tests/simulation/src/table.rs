@@ -4,6 +4,7 @@
 //! nothing leaves none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use signoff_core::chain::Sealed;
 use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
 use signoff_core::ledger::{Cause, Idempotency, InLine, Intent, Line, Loaded, Note, NoticeWork, Work};
-use signoff_core::names::RequestId;
+use signoff_core::names::{RequestId, StackName};
 use signoff_core::request::{Request, Worker};
 use ulid::Ulid;
 
@@ -106,7 +107,7 @@ pub struct Table {
     /// Requests.
     pub requests: BTreeMap<RequestId, Row>,
     /// Lines, by stack.
-    pub lines: BTreeMap<String, LineItem>,
+    pub lines: BTreeMap<StackName, LineItem>,
     /// Creation locks, by organization and principal.
     pub locks: BTreeMap<String, LockItem>,
     /// What is done once, until when.
@@ -118,10 +119,12 @@ pub struct Table {
     /// Deliveries, and when they expire.
     pub hooks: BTreeMap<String, (Delivery, Timestamp)>,
     /// The gates.
-    pub gates: Gates,
+    pub gates: Arc<Gates>,
     /// What changed and was not handed over yet.
     pub stream: Vec<Change>,
     sequence: u64,
+    /// Whether there was a record of an event, and one of work: nobody gets those, which is checked once.
+    bookkeeping: [bool; 2],
 }
 
 /// One attribute of an image.
@@ -132,7 +135,7 @@ fn text(value: impl ToString) -> Value {
 impl Table {
     /// A table with nothing in it but the gates.
     pub fn new(gates: Gates) -> Self {
-        Self { gates, ..Self::default() }
+        Self { gates: Arc::new(gates), ..Self::default() }
     }
 
     fn emit(&mut self, request: Option<RequestId>, pk: &str, sk: &str, name: &str, mut image: Value) {
@@ -159,7 +162,10 @@ impl Table {
         }
         let sequence = row.request.status.sequence;
         self.emit(Some(id), &format!("REQ#{id}"), "STATE", "MODIFY", image);
-        self.emit(Some(id), &format!("REQ#{id}"), &format!("EVT#{sequence:010}"), "INSERT", json!({"event": text("")}));
+        if !std::mem::replace(&mut self.bookkeeping[0], true) {
+            let event = json!({"event": text("")});
+            self.emit(Some(id), &format!("REQ#{id}"), &format!("EVT#{sequence:010}"), "INSERT", event);
+        }
     }
 
     /// The work of a request was written; a write that changed nothing leaves no record.
@@ -172,7 +178,9 @@ impl Table {
             let due = row.work.due;
             row.showing.push((shows_at, due));
         }
-        self.emit(Some(id), &format!("REQ#{id}"), "WORK", "MODIFY", json!({"note": text("")}));
+        if !std::mem::replace(&mut self.bookkeeping[1], true) {
+            self.emit(Some(id), &format!("REQ#{id}"), "WORK", "MODIFY", json!({"note": text("")}));
+        }
     }
 
     /// A bell was rung.
@@ -228,7 +236,7 @@ impl Table {
     }
 
     /// The open requests of a stack's line.
-    pub fn waiting(&self, stack: &str) -> &[InLine] {
+    pub fn waiting(&self, stack: &StackName) -> &[InLine] {
         self.lines.get(stack).map_or(&[], |line| &line.line.waiting)
     }
 }

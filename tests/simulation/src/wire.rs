@@ -101,11 +101,11 @@ impl World {
             return None;
         }
         let writes = call.method == "POST";
-        let rates = self.plan.cloud.clone();
         // What creates something is hit more often: there are few such calls, and most depends on them.
         let creates = matches!(operation, "POST deployment" | "POST open request");
         let more = if creates { 8.0 } else { 1.0 };
-        let at = rates.iter().position(|rate| self.chance.happens(*rate * more))?;
+        let Self { plan, chance, .. } = self;
+        let at = plan.cloud.iter().position(|rate| chance.happens(*rate * more))?;
         let settle = self.plan.timing.settle.as_secs();
         let fault = match at {
             0 => Fault::TooManyRequests { retry_after: None },
@@ -161,6 +161,7 @@ pub fn shape(call: &Call) -> &'static str {
         (["stacks", _, _, _, "deployments"], true) => "GET deployments",
         (["stacks", _, _, _, "deployments"], false) => "POST deployment",
         (["stacks", _, _, _, "deployments", _], _) => "GET deployment",
+        (["stacks", _, _, _, "deployments", _, "logs"], _) => "GET logs",
         _ => "another call",
     }
 }

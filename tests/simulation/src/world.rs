@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use pulumi_sim::{Answer, Call, Cloud};
 use signoff_core::chain::Step as Sealing;
-use signoff_core::names::RequestId;
+use signoff_core::names::{RequestId, StackName};
 use signoff_core::request::{Request, Worker};
 
 use crate::chance::Chance;
 use crate::coverage::Coverage;
-use crate::judge::{Judge, Look};
+use crate::github::Hub;
+use crate::judge::{Asking, Judge, Look};
 use crate::plan::Plan;
 use crate::step::Point;
 use crate::table::Table;
@@ -39,6 +40,8 @@ pub struct World {
     pub plan: Plan,
     /// Pulumi Cloud.
     pub cloud: Cloud,
+    /// GitHub.
+    pub github: Hub,
     /// The table of each installation.
     pub tables: Vec<Table>,
     /// The secret store: each principal's token as the workers would read it.
@@ -125,6 +128,13 @@ impl World {
         }
     }
 
+    /// Lets the judge note something about a task that may ask by itself, where any does.
+    pub fn judge_asking(&mut self, note: impl FnOnce(&mut Asking)) {
+        if self.plan.pushes.polled() {
+            note(self.judge.asking.entry(self.current.task).or_default());
+        }
+    }
+
     /// The look that runs has the lease of a request until a time on its own clock.
     pub fn began(&mut self, place: usize, id: RequestId, until: Timestamp) {
         let (task, worker, now) = (self.current.task, self.current.worker, self.now);
@@ -150,7 +160,7 @@ impl World {
     }
 
     /// A request took its stack's turn.
-    pub fn turn_taken(&mut self, place: usize, stack: &str, id: RequestId) {
+    pub fn turn_taken(&mut self, place: usize, stack: &StackName, id: RequestId) {
         crate::judge::turn_taken(self, place, stack, id);
     }
 

@@ -15,8 +15,13 @@ fn is_short(seed: &u64) -> bool {
 
 /// Plays the first short seeds from here on.
 fn play(from: u64) -> Coverage {
+    play_those(from, |_| true)
+}
+
+/// Plays the first short seeds from here on that have something in store.
+fn play_those(from: u64, has: impl Fn(&Plan) -> bool) -> Coverage {
     let mut coverage = Coverage::default();
-    for seed in (from..).filter(is_short).take(SEEDS) {
+    for seed in (from..).filter(is_short).filter(|seed| has(&Plan::of(*seed))).take(SEEDS) {
         let outcome = run(seed, false);
         let first = outcome.violations.first();
         assert!(first.is_none(), "{first:?}; see it step by step: make simulate SEED={seed}");
@@ -50,6 +55,27 @@ fn what_always_holds_holds_and_is_tried() {
 #[test]
 fn what_always_holds_holds_in_other_seeds() {
     play(2_000_000);
+}
+
+#[test]
+fn what_is_pushed_and_what_was_refused_is_asked_for() {
+    let mut coverage = play_those(4_000_000, |plan| plan.pushes.any);
+    coverage.merge(play_those(4_000_000, |plan| plan.pushes.rescue && !plan.pushes.any));
+    for (kind, what) in [
+        ("rule", "10 asked for"),
+        ("rule", "10 commit"),
+        ("rule", "10 its head"),
+        ("rule", "10 once"),
+        ("rule", "10 overtaken"),
+        ("rule", "10 superseded"),
+        ("rule", "10 supersedes"),
+        ("rule", "11 once"),
+        ("rule", "11 refused"),
+        ("end", "cancelled superseded"),
+    ] {
+        assert!(coverage.count(kind, what) > 0, "{kind} {what} was never tried");
+    }
+    assert!(coverage.of_kind("GitHub fault") > 0, "GitHub always answered");
 }
 
 #[test]

@@ -15,6 +15,10 @@ pub(crate) fn answered(world: &mut World, call: &Call, operation: &'static str, 
     if reply.status != 200 {
         return;
     }
+    let reads = ["GET user", "GET settings", "GET rulesets", "GET deployments", "GET durations", "GET change request"];
+    if !reads.contains(&operation) {
+        return;
+    }
     let Some(mut look) = world.judge.looks.remove(&task) else { return };
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let last = call.path.rsplit('/').next().unwrap_or_default();
@@ -40,8 +44,7 @@ fn identity(world: &World, look: &mut Look, body: &Value) {
 
 fn settings(world: &World, look: &mut Look) {
     let Some(case) = world.judge.cases.get(&look.request) else { return };
-    let stack = case.ask.stack.to_string();
-    let Some(found) = world.cloud.stacks().find(|found| found.key() == stack) else { return };
+    let Some(found) = world.cloud.stack_of(&case.stack) else { return };
     let Some(content) = &found.settings else { return };
     let now = (found.settings_version, content.clone());
     let same = case.settings.as_ref().is_none_or(|then| match world.cloud.omit_settings_version {
@@ -71,12 +74,12 @@ fn rulesets(world: &World, look: &mut Look) {
 
 fn activity(world: &World, look: &mut Look) {
     let Some(case) = world.judge.cases.get(&look.request) else { return };
-    let stack = case.ask.stack.to_string();
+    let stack = &case.stack;
     let busy = |status: DeploymentStatus| !status.is_over();
-    let running = world.cloud.deployments().iter().any(|one| one.stack == stack && busy(one.status));
+    let running = world.cloud.deployments().iter().any(|one| one.stack == *stack && busy(one.status));
     // That it is paused shows in the list's deployments alone: a stack that has none does not tell.
-    let shows = world.cloud.deployments().iter().any(|one| one.stack == stack);
-    let paused = shows && world.cloud.stacks().any(|found| found.key() == stack && found.paused);
+    let shows = world.cloud.deployments().iter().any(|one| one.stack == *stack);
+    let paused = shows && world.cloud.stack_of(stack).is_some_and(|found| found.paused);
     look.free = Some(!running && !paused);
 }
 

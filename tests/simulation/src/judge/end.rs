@@ -25,7 +25,13 @@ pub(crate) fn look_bound(world: &World, case: &Case, until: Timestamp) -> u64 {
     let looks =
         life.min(hour) / sweep + (life.min(day) - hour).max(0) / (5 * sweep) + (life - day).max(0) / (15 * sweep);
     let rung = world.judge.delivered.min(u64::try_from(life / 20 + 1).unwrap_or(0) * 10);
-    30 + 2 * u64::try_from(looks).unwrap_or(0) + 2 * rung + 4 * world.judge.mishaps
+    // Who pushes rings everything older that waits, and what ends rings the next: each newer request is a look more at this one.
+    let newer = world.judge.cases.values().filter(|other| {
+        let of_nobody = other.ask.push.is_some() || other.ask.rescues.is_some();
+        of_nobody && other.place == case.place && other.ask.stack == case.ask.stack
+    });
+    let newer = newer.count() as u64;
+    30 + 4 * newer + 2 * u64::try_from(looks).unwrap_or(0) + 2 * rung + 4 * world.judge.mishaps
 }
 
 /// Judges what is left.

@@ -8,8 +8,10 @@ mod end;
 mod observe;
 mod recorded;
 mod sending;
+mod unasked;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use pulumi_sim::{ChangeRequest, Cloud};
@@ -23,6 +25,8 @@ pub(crate) use end::{at_the_end, end_bound};
 pub(crate) use observe::observe;
 pub(crate) use recorded::{recorded, turn_taken};
 pub(crate) use sending::sending;
+pub(crate) use unasked::is_asked_for;
+pub use unasked::{Asking, Deployed};
 
 /// The plain variable by which a deployment tells its request.
 pub(crate) const MARK: &str = "SIGNOFF_REQUEST_ID";
@@ -61,7 +65,7 @@ pub struct Look {
     /// Until when its lease is, on its own clock.
     pub until: Timestamp,
     /// The gates as it read them.
-    pub gates: Option<Gates>,
+    pub gates: Option<Arc<Gates>>,
     /// Whether the principal's token was whose it has to be.
     pub identity: Option<bool>,
     /// Whether the deployment settings were as they have to be.
@@ -102,6 +106,10 @@ pub struct Case {
     pub place: usize,
     /// What was asked.
     pub ask: Ask,
+    /// The stack's name as text.
+    pub stack: String,
+    /// The environment's name as text.
+    pub environment: String,
     /// The settings that it was asked for with.
     pub settings: Option<(i64, Value)>,
     /// For each change request, how many approvals each ruleset asked for when it was submitted.
@@ -173,7 +181,7 @@ pub struct Judge {
     /// What did not hold.
     pub violations: Vec<Violation>,
     /// How often each rule was checked.
-    pub checked: BTreeMap<&'static str, u64>,
+    pub checked: Vec<(&'static str, u64)>,
     /// When the ledger was replaced by a backup, and of when that was.
     pub restored: Option<(Timestamp, Timestamp)>,
     /// Calls that take effect later.
@@ -184,12 +192,26 @@ pub struct Judge {
     pub mishaps: u64,
     /// How much of the cloud's history was gone through.
     pub seen: usize,
+    /// What the tasks have read that may ask by themselves.
+    pub asking: BTreeMap<u64, Asking>,
+    /// The last updates that were deployed in order.
+    pub deployed: Deployed,
+    /// The commit that each change request's description named when it was submitted.
+    pub commits: BTreeMap<String, Option<String>>,
+    /// The principal's token was somebody else's for a while.
+    pub swapped: bool,
+    /// GitHub or Pulumi Cloud refuses the tokens for good, so that nobody can ask for what is pushed.
+    pub unasked_is_fine: bool,
 }
 
 impl Judge {
     /// A rule is checked.
     pub fn checks(&mut self, rule: &'static str) {
-        *self.checked.entry(rule).or_default() += 1;
+        // Each is checked so often that comparing the names would take a while: the same place in the code has the same one.
+        match self.checked.iter_mut().find(|(known, _)| std::ptr::eq(*known, rule)) {
+            Some((_, count)) => *count += 1,
+            None => self.checked.push((rule, 1)),
+        }
     }
 
     /// A rule did not hold.
@@ -253,7 +275,7 @@ pub(crate) fn enough(cloud: &Cloud, case: &Case, change_request: &ChangeRequest)
         let needed = verdict.gate.ruleset.required.max(then).max(1);
         verdict.gate.strange_rule_type.is_none() && i64::try_from(counted).unwrap_or(0) >= needed
     });
-    let own = change_request.environment == case.ask.gate.environment.to_string();
+    let own = change_request.environment == case.environment;
     let least = case.ask.gate.approvals.filter(|_| own).unwrap_or(0);
     let people: BTreeSet<String> = verdicts
         .iter()

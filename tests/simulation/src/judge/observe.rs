@@ -9,13 +9,16 @@ use crate::world::{World, later};
 
 /// Goes through what took effect since the last time; `call` is the one that is being carried out, if one is.
 pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
+    if world.cloud.history().len() == world.judge.seen && world.late_by.is_none() {
+        return;
+    }
     let new: Vec<Record> = world.cloud.history().get(world.judge.seen..).unwrap_or_default().to_vec();
     world.judge.seen += new.len();
     if new.is_empty() && world.late_by.is_none() {
         return;
     }
-    let look = world.judge.looks.get(&world.current.task).cloned();
-    let sender = look.as_ref().filter(|_| call.is_some()).map(|look| (look.request, is_excused(world, look)));
+    let look = world.judge.looks.get(&world.current.task);
+    let sender = look.filter(|_| call.is_some()).map(|look| (look.request, is_excused(world, look)));
     let mut created = false;
     for record in new {
         let made_by_call = record.call.clone();
@@ -30,12 +33,18 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
                     world.judge.groups.push(Group { request, ids, at: record.at, excused });
                 }
             }
-            Happened::DeploymentCreated { id, version, variables, stack, .. } => {
+            Happened::DeploymentCreated { id, version, variables, stack, commit, .. } => {
                 let (Some(path), Some(mark)) = (made_by_call, variables.get(MARK)) else { continue };
                 let here = call.is_some_and(|(call, _)| path == format!("{} {}", call.method, call.path));
                 created |= here;
                 let owner = sender.filter(|_| here).or_else(|| take_late(world, &path));
                 let excused = owner.is_some_and(|(_, excused)| excused);
+                if let Some(case) = owner.and_then(|(request, _)| world.judge.cases.get(&request)) {
+                    let asked = case.ask.commit.as_ref().map(ToString::to_string);
+                    world.check("10 commit", commit == asked, || {
+                        format!("deployment {version} of {stack} is of {commit:?}, and {asked:?} was asked for")
+                    });
+                }
                 world.say(|| format!("cloud: deployment {version} of {stack} with the mark {mark}"));
                 world.judge.made.insert(id, Made { mark: mark.clone(), version, at: record.at, excused });
                 let all = world.judge.made.values().filter(|made| made.mark == *mark && !made.excused).count();

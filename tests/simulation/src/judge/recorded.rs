@@ -3,11 +3,11 @@
 use signoff_core::chain::{self, Step};
 use signoff_core::conditions::Lift;
 use signoff_core::event::{Actor, Event};
-use signoff_core::names::RequestId;
+use signoff_core::names::{RequestId, StackName};
 use signoff_core::request::{Outcome, Request, State};
 
 use super::sending::is_excused;
-use super::{Case, Look};
+use super::{Case, Look, unasked};
 use crate::world::{Current, World, later};
 
 /// Judges a step.
@@ -28,6 +28,8 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
         let case = Case {
             place,
             ask: step.request.ask.clone(),
+            stack: step.request.ask.stack.to_string(),
+            environment: step.request.ask.gate.environment.to_string(),
             settings: None,
             numbers: Default::default(),
             calls: 0,
@@ -37,7 +39,7 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
             excused: false,
         };
         world.judge.cases.insert(id, case);
-        return;
+        return unasked::made(world, place, &step.request.ask, writer);
     }
     if let Some(case) = world.judge.cases.get_mut(&id) {
         case.written = world.now;
@@ -49,7 +51,12 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
             format!("{worker:?} wakes itself by recording {} of {id}", event.word())
         });
     }
-    evidence(world, step, &event, writer);
+    let look = world.judge.looks.remove(&writer.task);
+    unasked::superseded(world, place, before, step, look.as_ref());
+    evidence(world, step, &event, look.as_ref());
+    if let Some(look) = look {
+        world.judge.looks.insert(writer.task, look);
+    }
     if let Event::EndDecided { to: State::Expired, outcome, .. } = &event {
         expires(world, step, outcome);
     }
@@ -58,30 +65,29 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
     }
 }
 
-fn evidence(world: &mut World, step: &Step, event: &Event, writer: Current) {
+fn evidence(world: &mut World, step: &Step, event: &Event, look: Option<&Look>) {
     let id = step.request.ask.id;
     let status = &step.request.status;
-    let look = world.judge.looks.get(&writer.task).cloned();
     match event {
         Event::Opened { .. } => {
             if let (Some(look), Some(case)) = (look, world.judge.cases.get_mut(&id)) {
-                case.settings = look.settings_seen;
+                case.settings.clone_from(&look.settings_seen);
             }
         }
         Event::Approved { .. } => {
             for one in &status.change_requests {
-                let read = look.as_ref().and_then(|look| look.read.get(&one.id)).cloned();
+                let read = look.and_then(|look| look.read.get(&one.id)).cloned();
                 let good = read.as_ref().is_some_and(|read| read.enough);
                 world.check("6 approved", good, || format!("{id} is approved, and {} was seen as {read:?}", one.id));
             }
             came(world, step);
         }
         Event::ApprovalSeen { .. } => came(world, step),
-        Event::Applied { change_request, .. } => seen_applied(world, look.as_ref(), id, &change_request.id),
+        Event::Applied { change_request, .. } => seen_applied(world, look, id, &change_request.id),
         Event::Granted { .. } => {
             let ids: Vec<String> = status.change_requests.iter().map(|one| one.id.clone()).collect();
             for one in &ids {
-                seen_applied(world, look.as_ref(), id, one);
+                seen_applied(world, look, id, one);
             }
         }
         Event::Deploying { deployment, .. } => {
@@ -89,6 +95,9 @@ fn evidence(world: &mut World, step: &Step, event: &Event, writer: Current) {
             world.check("2 its own", mark == Some(id.to_string()), || {
                 format!("{id} takes deployment {} for its own, which carries {mark:?}", deployment.version)
             });
+            if let Some(place) = world.judge.cases.get(&id).map(|case| case.place) {
+                unasked::deploying(world, place, &step.request.ask, look);
+            }
         }
         Event::Succeeded { .. } | Event::Failed { .. } => {
             let Some(own) = &status.deployment else { return };
@@ -97,7 +106,7 @@ fn evidence(world: &mut World, step: &Step, event: &Event, writer: Current) {
             // One that was deleted with its stack between the look and now has no status any more.
             let backed = now.is_none_or(|now| want.contains(&now));
             world.check("6 outcome", backed, || format!("{id} is {}, but its deployment is {now:?}", status.state));
-            reported(world, step, look.as_ref());
+            reported(world, step, look);
         }
         _ => {}
     }
@@ -147,8 +156,7 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
         case.ended = Some(world.now);
     }
     world.coverage.add("end", format!("{} {}", status.state, status.outcome.as_ref().map_or("", |end| &end.code)));
-    let look = world.judge.looks.get(&writer.task).cloned();
-    let excused = look.is_some_and(|look| is_excused(world, &look));
+    let excused = world.judge.looks.get(&writer.task).is_some_and(|look| is_excused(world, look));
     if let (true, Some(case)) = (excused, world.judge.cases.get_mut(&id)) {
         case.excused = true;
         world.coverage.add("exception", "an end written after its lease");
@@ -190,9 +198,12 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
 }
 
 /// A request took its stack's turn: nobody who asked earlier was approved by then.
-pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &str, id: RequestId) {
-    let Some(look) = world.judge.looks.get(&world.current.task).cloned() else { return };
+pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &StackName, id: RequestId) {
+    let Some(look) = world.judge.looks.get(&world.current.task) else { return };
+    let (began, excused) = (look.began, is_excused(world, look));
+    let gate = look.gates.as_ref().and_then(|gates| gates.gate_of(stack));
     let table = &world.tables[place];
+    let line = table.lines.get(stack).map(|item| &item.line);
     let Some(own) = table.requests.get(&id).map(|row| row.request.ask.position) else { return };
     let waiting: Vec<RequestId> =
         table.waiting(stack).iter().filter(|other| other.position < own).map(|o| o.id).collect();
@@ -201,15 +212,15 @@ pub(crate) fn turn_taken(world: &mut World, place: usize, stack: &str, id: Reque
         table.requests.get(other).is_some_and(|row| {
             let status = &row.request.status;
             // One that waited for a time of its own when the line was read holds nobody up.
-            let free = status.is_any_applied() || status.held_until(later(look.began, -world.plan.skew)).is_none();
-            status.state == State::Approved
-                && free
-                && status.ending.is_none()
-                && written.is_some_and(|at| at < look.began)
+            let held = status.held_until(later(began, -world.plan.skew)).is_some();
+            // Nor does one that an update has overtaken.
+            let overtaken = line.is_some_and(|line| line.has_overtaken(&row.request.ask))
+                && gate.is_some_and(|gate| gate.minds_newer(&row.request.ask));
+            let free = status.is_any_applied() || !held && !overtaken;
+            status.state == State::Approved && free && status.ending.is_none() && written.is_some_and(|at| at < began)
         })
     });
     let lifted = table.requests.get(&id).is_some_and(|row| row.request.status.lifted.contains(&Lift::Line));
-    let excused = is_excused(world, &look);
     world.check("late: in order", excused || lifted || first.is_none(), || {
         format!("{id} takes the turn of {stack} before {first:?}, which was asked for earlier and is approved")
     });

@@ -4,15 +4,16 @@ use jiff::Timestamp;
 use pulumi_sim::Call;
 use serde_json::Value;
 use signoff_core::conditions::TOGETHER;
+use signoff_core::names::Commit;
 use signoff_core::request::State;
 
-use super::{Look, MARK, enough, installation, unedited};
+use super::{Look, MARK, enough, installation, unasked, unedited};
 use crate::world::{World, later};
 
 /// Judges a call of a look.
 pub(crate) fn sending(world: &mut World, call: &Call, operation: &'static str) {
     let task = world.current.task;
-    let Some(look) = world.judge.looks.get(&task).cloned() else { return };
+    let Some(look) = world.judge.looks.remove(&task) else { return };
     if let Some(case) = world.judge.cases.get_mut(&look.request) {
         case.calls += 1;
     }
@@ -26,6 +27,7 @@ pub(crate) fn sending(world: &mut World, call: &Call, operation: &'static str) {
         "POST cancel deployment" => cancels(world, &look, &id()),
         _ => {}
     }
+    world.judge.looks.insert(task, look);
 }
 
 /// Whether whoever sends now had stood still for longer than its lease: then somebody else may have the request.
@@ -73,6 +75,13 @@ fn submits(world: &mut World, look: &Look, id: &str, call: &Call) {
     world.check("1 mark", text.lines().next() == Some(&mark) && marks == 1, || {
         format!("{id} is submitted with the description {text:?}")
     });
+    let commit =
+        text.lines().find_map(|line| line.strip_prefix("commit: ")).filter(|text| text.parse::<Commit>().is_ok());
+    let asked = world.judge.cases.get(&look.request).and_then(|case| case.ask.commit.as_ref()).map(ToString::to_string);
+    world.check("10 commit", commit.map(str::to_owned) == asked, || {
+        format!("{id} is submitted with the commit {commit:?}, and {asked:?} was asked for")
+    });
+    world.judge.commits.insert(id.to_owned(), commit.map(str::to_owned));
 }
 
 /// The change requests of a request as the ledger has them, which have to be what one open request created.
@@ -110,6 +119,7 @@ fn applies(world: &mut World, look: &Look, id: &str) {
     let applied = |one: &String| world.cloud.change_request(one).is_some_and(|one| one.status.word() == "applied");
     let first = !ids.iter().any(applied);
     in_its_time(world, look, "apply");
+    unasked::is_the_newest(world, look, "apply", excused);
     world.check("late: stack", !first || look.free == Some(true), || {
         format!("{id} of {request} is applied while the stack was seen as free: {:?}", look.free)
     });
@@ -201,7 +211,16 @@ fn deploys(world: &mut World, look: &Look, call: &Call) {
     world.check("ending", excused || (state == Some(State::Granted) && !ending), || {
         format!("{request} is deployed while it is {state:?}, and its end is decided: {ending}")
     });
+    unasked::is_the_newest(world, look, "deployment", excused);
     let ids = whole_group(world, look, "deployment");
+    let commit = body["sourceContext"]["git"]["commit"].as_str().map(str::to_owned);
+    for id in &ids {
+        let approved = world.judge.commits.get(id).cloned().flatten();
+        let branch = &body["sourceContext"]["git"]["branch"];
+        world.check("10 commit", commit == approved && branch.is_null(), || {
+            format!("{request} deploys {commit:?}, and {id} was approved for {approved:?}")
+        });
+    }
     let Some(case) = world.judge.cases.get(&request).cloned() else { return };
     for id in &ids {
         let Some(one) = world.cloud.change_request(id).cloned() else { continue };
