@@ -119,7 +119,7 @@ fn applies(world: &mut World, look: &Look, id: &str) {
     let applied = |one: &String| world.cloud.change_request(one).is_some_and(|one| one.status.word() == "applied");
     let first = !ids.iter().any(applied);
     in_its_time(world, look, "apply");
-    unasked::is_the_newest(world, look, "apply", excused);
+    unasked::is_the_newest(world, look, "apply", look.began, excused);
     world.check("late: stack", !first || look.free == Some(true), || {
         format!("{id} of {request} is applied while the stack was seen as free: {:?}", look.free)
     });
@@ -211,7 +211,8 @@ fn deploys(world: &mut World, look: &Look, call: &Call) {
     world.check("ending", excused || (state == Some(State::Granted) && !ending), || {
         format!("{request} is deployed while it is {state:?}, and its end is decided: {ending}")
     });
-    unasked::is_the_newest(world, look, "deployment", excused);
+    let now = world.now;
+    unasked::is_the_newest(world, look, "deployment", now, excused);
     let ids = whole_group(world, look, "deployment");
     let commit = body["sourceContext"]["git"]["commit"].as_str().map(str::to_owned);
     for id in &ids {

@@ -26,8 +26,8 @@ pub struct Asking {
     pub line: Option<Timestamp>,
 }
 
-/// The last update of each stack that was recorded as deployed while its gate kept to the order: its place in the line.
-pub type Deployed = BTreeMap<(usize, String), u64>;
+/// The last update of each stack that was recorded as deployed while its gate kept to the order: its place in the line, and when.
+pub type Deployed = BTreeMap<(usize, String), (u64, Timestamp)>;
 
 /// Judges a request that was made just now, if nobody called for it.
 pub(super) fn made(world: &mut World, place: usize, ask: &Ask, writer: Current) {
@@ -157,13 +157,17 @@ pub(super) fn superseded(world: &mut World, place: usize, before: Option<&Reques
 pub(super) fn deploying(world: &mut World, place: usize, ask: &Ask, look: Option<&Look>) {
     let gate = look.and_then(|look| look.gates.as_ref()).and_then(|gates| gates.gate_of(&ask.stack));
     if ask.operation == Operation::Update && gate.is_some_and(Gate::keeps_order) {
-        let last = world.judge.deployed.entry((place, ask.stack.to_string())).or_insert(ask.position);
-        *last = ask.position.max(*last);
+        let one = (ask.position, world.now);
+        let last = world.judge.deployed.entry((place, ask.stack.to_string())).or_insert(one);
+        if one.0 > last.0 {
+            *last = one;
+        }
     }
 }
 
-/// Something is applied or deployed: nothing newer superseded it, or has overtaken it.
-pub(super) fn is_the_newest(world: &mut World, look: &Look, what: &str, excused: bool) {
+/// Something is applied or deployed: nothing newer superseded it, or had overtaken it by a time. What overtakes it while it is looked at may come too late to
+/// keep it from being applied, and keeps it from being deployed all the same.
+pub(super) fn is_the_newest(world: &mut World, look: &Look, what: &str, by: Timestamp, excused: bool) {
     let Some(row) = world.tables[look.place].requests.get(&look.request) else { return };
     let (ask, superseded) = (row.request.ask.clone(), is_superseded(&row.request));
     world.check("10 superseded", excused || !superseded, || format!("{what} of {}, which is superseded", ask.id));
@@ -172,7 +176,11 @@ pub(super) fn is_the_newest(world: &mut World, look: &Look, what: &str, excused:
         return;
     }
     let last = world.judge.deployed.get(&(look.place, ask.stack.to_string())).copied();
-    let overtaken = last.is_some_and(|position| position > ask.position);
+    let last = last.filter(|(position, _)| *position > ask.position);
+    if last.is_some_and(|(_, at)| at >= by) {
+        world.coverage.add("exception", "an apply of what was overtaken while it was looked at");
+    }
+    let overtaken = last.is_some_and(|(_, at)| at < by);
     let excused = excused || world.judge.restored.is_some();
     world.check("10 overtaken", excused || !overtaken, || {
         format!("{what} of {}, and an update that was asked for later has been deployed", ask.id)
