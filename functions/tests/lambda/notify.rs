@@ -14,13 +14,19 @@ use crate::world::World;
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What was taken (headers and body), and what is answered.
-#[derive(Clone)]
-struct Ears(Arc<Mutex<(Vec<(HeaderMap, Value)>, StatusCode)>>);
+/// Whoever listens.
+#[derive(Clone, Default)]
+struct Ears(Arc<Mutex<Inside>>);
+
+#[derive(Default)]
+struct Inside {
+    taken: Vec<(HeaderMap, Value)>,
+    answer: StatusCode,
+}
 
 impl Ears {
     async fn start() -> (Self, String) {
-        let ears = Self(Arc::new(Mutex::new((Vec::new(), StatusCode::OK))));
+        let ears = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().fallback(Self::take).with_state(ears.clone());
@@ -30,18 +36,18 @@ impl Ears {
 
     async fn take(State(ears): State<Self>, headers: HeaderMap, body: String) -> StatusCode {
         let mut inside = ears.0.lock().unwrap();
-        if inside.1 == StatusCode::OK {
-            inside.0.push((headers, serde_json::from_str(&body).unwrap()));
+        if inside.answer == StatusCode::OK {
+            inside.taken.push((headers, serde_json::from_str(&body).unwrap()));
         }
-        inside.1
+        inside.answer
     }
 
     fn answer(&self, status: StatusCode) {
-        self.0.lock().unwrap().1 = status;
+        self.0.lock().unwrap().answer = status;
     }
 
     fn types(&self) -> Vec<String> {
-        self.0.lock().unwrap().0.iter().map(|one| one.1["type"].as_str().unwrap().to_owned()).collect()
+        self.0.lock().unwrap().taken.iter().map(|one| one.1["type"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -73,10 +79,10 @@ async fn what_is_due_is_sent_signed_and_once() {
     ears.answer(StatusCode::OK);
     until("the end to be told", async || {
         tick(&world).await;
-        ears.types().iter().filter(|word| word.ends_with(".over")).nth(0).cloned()
+        ears.types().into_iter().find(|word| word.ends_with(".over"))
     })
     .await;
-    let first = ears.0.lock().unwrap().0[0].clone();
+    let first = ears.0.lock().unwrap().taken[0].clone();
     assert!(first.0["webhook-signature"].to_str().unwrap().starts_with("v1,"));
     assert_eq!(first.1["data"]["request"]["id"], id.as_str());
     assert_eq!(first.1["data"]["link"], format!("https://signoff.example.com/v1/requests/{id}"));
