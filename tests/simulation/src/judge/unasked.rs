@@ -83,12 +83,17 @@ fn pushed(world: &mut World, place: usize, ask: &Ask, push: &Pushed, read: &Aski
 fn who_pushed(world: &mut World, ask: &Ask, push: &Pushed, branch: &str, commit: &Commit) {
     let moves = world.github.moves(branch).iter().filter(|one| one.to.as_ref() == Some(commit));
     let known = push.pusher.is_none() || moves.clone().any(|one| one.pusher == push.pusher.as_deref());
-    let named = push.pusher.as_deref().unwrap_or_default().to_lowercase();
-    let person = if named == "octo-bob" { "bob" } else { named.as_str() };
+    let lower = |login: &Option<String>| login.as_deref().map(str::to_lowercase);
+    let (pusher, author) = (lower(&push.pusher), lower(&push.author));
+    // The table has bob under another login, so that whoever has his at GitHub is somebody else.
+    let by_table = |login: &str| if login == "octo-bob" { "bob".to_owned() } else { login.to_owned() };
     let (requester, behind) = (&ask.requester, ask.on_behalf_of.as_ref().map(|login| login.folded()));
     let right = match &requester.machine {
-        None => !person.is_empty() && requester.login.folded() == person,
-        Some(_) => behind.as_ref().is_none_or(|login| *login == named) && person != "bob",
+        None => pusher.as_ref().is_some_and(|login| login != "bob" && requester.login.folded() == by_table(login)),
+        Some(_) => {
+            let named = pusher.as_ref().or(author.as_ref()).map(|login| by_table(login));
+            pusher.as_deref() != Some("octo-bob") && (behind.is_none() || behind == named)
+        }
     };
     world.check("10 who pushed", known && right, || {
         format!("{} was pushed by {:?}, and is asked for by {requester:?} on behalf of {behind:?}", ask.id, push.pusher)
