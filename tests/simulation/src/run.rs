@@ -457,6 +457,18 @@ impl Run {
         // What was opened since the backup nobody knows any more.
         world.judge.groups.iter_mut().filter(|group| group.at >= of).for_each(|group| group.excused = true);
         world.tables = tables;
+        // Nor does anybody know whose those are that were opened right before, and that somebody took the mark off since.
+        let World { judge, tables, cloud, .. } = &mut *world;
+        for group in judge.groups.iter_mut() {
+            let row = tables.iter().find_map(|table| table.requests.get(&group.request));
+            let forgotten = row.is_some_and(|row| row.request.status.change_requests.is_empty());
+            let mark = group.request.to_string();
+            let unmarked = |id: &String| {
+                let first = cloud.change_request(id).and_then(|one| one.description.lines().next());
+                first.is_some_and(|first| !first.ends_with(&mark))
+            };
+            group.excused |= forgotten && group.ids.iter().any(unmarked);
+        }
         // What was asked for once more is asked for with the settings of then.
         let rows: Vec<_> = world.tables.iter().flat_map(|table| table.requests.values()).cloned().collect();
         for row in rows.iter().filter(|row| row.request.status.change_requests.is_empty()) {
