@@ -7,6 +7,7 @@
 mod blows;
 mod judge;
 mod people;
+mod word;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use blows::Blows;
 use people::{Chance, Crowd};
+use word::Word;
 
 /// The seeds, where none is named.
 const SEEDS: [u64; 2] = [20_261_123, 8_675_309];
@@ -51,6 +53,11 @@ impl Size {
         Duration::from_secs(240 + self.requests as u64)
     }
 
+    /// How long it may take after that until everybody is told: whoever was away is left alone for ten minutes at the third time.
+    fn told(self) -> Duration {
+        Duration::from_secs(if self.chaos > Duration::from_secs(60) { 900 } else { 240 })
+    }
+
     fn stacks(self) -> Vec<String> {
         let more = (0..).map(|n| format!("acme/svc-{n}/prod"));
         STACKS.iter().map(|stack| (*stack).to_owned()).chain(more).take(self.stacks).collect()
@@ -69,7 +76,8 @@ async fn what_always_holds_does_so_in_chaos() {
 async fn chaos(seed: u64, size: Size) {
     say(&format!("chaos with SIGNOFF_CHAOS_SEED={seed}: {size:?}"));
     let mut chance = Chance::new(seed);
-    let mut gate = start(seed, size).await;
+    let mut word = Word::start().await;
+    let mut gate = start(seed, size, &word).await;
     let mut crowd = Crowd::new(&gate, size.requests, size.stacks());
     let began = Instant::now();
     let mut blows = Blows::plan(&mut chance, size.chaos);
@@ -77,7 +85,9 @@ async fn chaos(seed: u64, size: Size) {
         if blows.strike(&mut gate, &mut chance, began.elapsed()).await {
             crowd.moved(gate.url());
         }
-        crowd.does_something(&gate, &mut chance, began.elapsed().div_duration_f64(size.chaos));
+        let time = began.elapsed().div_duration_f64(size.chaos);
+        crowd.does_something(&gate, &mut chance, time);
+        word.does_something(&gate, &mut chance, &size.stacks(), time);
         tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
     }
     blows.let_go(&gate).await;
@@ -85,8 +95,14 @@ async fn chaos(seed: u64, size: Size) {
     let amid = calm(&gate);
     // Whoever got no answer while the process was down keeps asking until there is one.
     let asked = crowd.asked().await;
+    word.calms(&gate).await;
+    word.settles(&gate, size.calm()).await;
     let requests = drain(&gate, seed, size).await;
-    assert_eq!(requests.len(), size.requests, "seed {seed}: asked for {asked:?}, but recorded is {requests:#?}");
+    assert_eq!(
+        requests.iter().filter(|one| !Word::is_made(one)).count(),
+        size.requests,
+        "seed {seed}: asked for {asked:?}, but recorded is {requests:#?}"
+    );
     for id in &asked {
         assert!(requests.iter().any(|one| one["id"] == **id), "seed {seed}: {id} was promised and is not there");
     }
@@ -94,12 +110,13 @@ async fn chaos(seed: u64, size: Size) {
     judge::one_at_a_time(&gate);
     judge::errors(&gate, &requests);
     judge::transitions(&gate, &requests).await;
-    summary(seed, &gate, &requests, amid, &blows);
+    let said = word.judge(&gate, &requests, size.told()).await;
+    summary(seed, &gate, &requests, amid, &blows, &said);
     gate.finish().await;
 }
 
 /// Says what there was, and fails if it was too little to have shown anything.
-fn summary(seed: u64, gate: &Gate, requests: &[Value], amid: usize, blows: &Blows) {
+fn summary(seed: u64, gate: &Gate, requests: &[Value], amid: usize, blows: &Blows, said: &str) {
     let mut ends: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     for request in requests {
         *ends.entry(request["outcome"]["code"].as_str().unwrap_or_default()).or_default() += 1;
@@ -113,7 +130,7 @@ fn summary(seed: u64, gate: &Gate, requests: &[Value], amid: usize, blows: &Blow
     let Blows { kills, hits, holds: [long, short], .. } = blows;
     say(&format!(
         "seed {seed}: {deployed} deployments, {amid} of them amid the chaos; {webhooks} webhooks; {kills} kills, {hits} of them at work; held still {long} times \
-         for long and {short} times for short; ends {ends:?}"
+         for long and {short} times for short; {said}; ends {ends:?}"
     ));
     assert!(succeeded > 0 && deployed >= requests.len() / 8, "seed {seed}: only {deployed} deployments, {ends:?}");
     assert!(*hits * 2 >= *kills && *hits > 0, "seed {seed}: only {hits} of {kills} kills were at work");
@@ -121,7 +138,7 @@ fn summary(seed: u64, gate: &Gate, requests: &[Value], amid: usize, blows: &Blow
 }
 
 /// A gate before which two reviewers have to approve, with everything going wrong now and then.
-async fn start(seed: u64, size: Size) -> Gate {
+async fn start(seed: u64, size: Size, word: &Word) -> Gate {
     let webhooks = WebhookFaults { lost: 0.25, doubled: 0.3, delayed: 0.3, delay_ms: 1500, reordered: 0.3 };
     let setup = Setup::seeded(seed).webhook_faults(webhooks).cloud(|cloud| {
         cloud.timing = Timing { accept_ms: 150, run_ms: 600 };
@@ -139,7 +156,7 @@ async fn start(seed: u64, size: Size) -> Gate {
             cloud.faults.rate(Pattern::any(), probability, fault);
         }
     });
-    setup.start().await
+    word.prepare(setup).start().await
 }
 
 /// What goes wrong with calls, and how often. One call in ten fails; more would leave hardly a deployment before it calms down.
@@ -185,6 +202,12 @@ async fn drain(gate: &Gate, seed: u64, size: Size) -> Vec<Value> {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let reply = gate.call("dave", Method::GET, "/v1/requests?state=open&limit=100", None).await;
         open = reply.body["requests"].clone();
+        // What is overtaken waits for somebody to take it back.
+        let overtaken =
+            |one: &&Value| one["blockers"].as_array().into_iter().flatten().any(|why| why["kind"] == "overtaken");
+        for one in open.as_array().into_iter().flatten().filter(overtaken) {
+            gate.cancel("dave", one["id"].as_str().unwrap_or_default()).await;
+        }
         open.as_array().is_some_and(Vec::is_empty).then_some(())
     });
     let drained = drained.await;

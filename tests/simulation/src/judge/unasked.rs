@@ -91,7 +91,9 @@ fn who_pushed(world: &mut World, ask: &Ask, push: &Pushed, branch: &str, commit:
     let right = match &requester.machine {
         None => pusher.as_ref().is_some_and(|login| login != "bob" && requester.login.folded() == by_table(login)),
         Some(_) => {
-            let named = pusher.as_ref().or(author.as_ref()).map(|login| by_table(login));
+            let is_person = |login: &&String| !login.ends_with("[bot]");
+            let named = pusher.as_ref().filter(is_person).or(author.as_ref().filter(is_person)).or(pusher.as_ref());
+            let named = named.map(|login| by_table(login));
             pusher.as_deref() != Some("octo-bob") && (behind.is_none() || behind == named)
         }
     };

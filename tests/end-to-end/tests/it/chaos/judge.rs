@@ -17,12 +17,16 @@ pub(super) fn deployments(gate: &Gate, requests: &[Value]) {
     let mut marks = BTreeSet::new();
     for (at, record) in history.iter().enumerate() {
         let Happened::DeploymentCreated { id, stack, variables, .. } = &record.what else { continue };
+        if record.by.as_deref() != Some(PRINCIPAL) {
+            continue;
+        }
         let mark = variables.get(MARK).unwrap_or_else(|| panic!("deployment {id} has no mark"));
         assert!(marks.insert(mark.clone()), "{mark} was deployed twice");
         let request = requests.iter().find(|request| request["id"] == **mark);
         let request = request.unwrap_or_else(|| panic!("deployment {id} is of {mark}, which nobody knows"));
         assert_eq!(request["stack"], **stack, "{mark}");
         let requester = request["requester"]["login"].as_str().unwrap_or_default();
+        let behind = request["onBehalfOf"].as_str().unwrap_or_default();
         let opened = opened(history, mark);
         assert!(!opened.is_empty(), "{mark} was deployed without a change request");
         for change_request in opened {
@@ -30,7 +34,7 @@ pub(super) fn deployments(gate: &Gate, requests: &[Value]) {
                 |record| matches!(&record.what, Happened::ChangeRequestApplied { id, .. } if *id == change_request),
             );
             let applied = applied.unwrap_or_else(|| panic!("{mark} was deployed before {change_request} was applied"));
-            enough(&cloud, &history[..applied], &change_request, requester);
+            enough(&cloud, &history[..applied], &change_request, &[requester, behind]);
         }
     }
     for request in requests {
@@ -62,7 +66,7 @@ fn opened(history: &[Record], mark: &str) -> BTreeSet<String> {
 }
 
 /// Fails unless enough people who count had approved a change request by then.
-fn enough(cloud: &Cloud, before: &[Record], id: &str, requester: &str) {
+fn enough(cloud: &Cloud, before: &[Record], id: &str, requesters: &[&str]) {
     let mut approvals: BTreeMap<String, i64> = BTreeMap::new();
     for record in before {
         let by = record.by.clone().unwrap_or_default();
@@ -81,11 +85,15 @@ fn enough(cloud: &Cloud, before: &[Record], id: &str, requester: &str) {
     let verdicts = cloud.verdicts(&then);
     assert!(!verdicts.is_empty(), "no ruleset was in force for {id}");
     for verdict in verdicts {
-        let counted = verdict.approvers.iter().filter(|login| *login != requester && *login != PRINCIPAL).count();
+        let counted = verdict
+            .approvers
+            .iter()
+            .filter(|login| !requesters.contains(&login.as_str()) && *login != PRINCIPAL)
+            .count();
         let rules = &verdict.gate.ruleset;
         assert!(
             counted >= usize::try_from(rules.required).unwrap_or(usize::MAX).max(1),
-            "{id} was applied for {requester} when {} had only the approvals of {:?}",
+            "{id} was applied for {requesters:?} when {} had only the approvals of {:?}",
             rules.name,
             verdict.approvers
         );
@@ -126,14 +134,14 @@ pub(super) fn one_at_a_time(gate: &Gate) {
     let mut busy: BTreeMap<&str, &str> = BTreeMap::new();
     for record in cloud.history() {
         match &record.what {
-            Happened::DeploymentCreated { id, stack, .. } => {
+            Happened::DeploymentCreated { id, stack, .. } if record.by.as_deref() == Some(PRINCIPAL) => {
                 let other = busy.insert(stack, id);
                 assert_eq!(other, None, "{id} was created on {stack} while another deployment was not over");
             }
-            Happened::DeploymentMoved { stack, to, .. }
+            Happened::DeploymentMoved { id, stack, to, .. }
                 if matches!(to.as_str(), "succeeded" | "failed" | "skipped") =>
             {
-                busy.remove(stack.as_str());
+                busy.retain(|on, one| *on != stack || *one != id);
             }
             _ => {}
         }
