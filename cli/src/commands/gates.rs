@@ -56,7 +56,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
                 get("pendingTimeout", "pending-timeout"),
                 get("accessDuration", "access-duration"),
                 get("grantExpiration", "grant-expiration"),
-                notes(&get, people, freezes.map_or(0, Vec::len), &gate["pushes"]),
+                notes(&get, people, freezes.map_or(0, Vec::len), gate),
             ]
             .map(Into::into),
         );
@@ -68,7 +68,7 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
 }
 
 /// What is unusual about a gate.
-fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize, pushes: &Value) -> String {
+fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize, gate: &Value) -> String {
     let mut words = Vec::new();
     if get("runsAs", "runs-as") == "stack" {
         words.push("runs as the stack's own identity".to_owned());
@@ -102,7 +102,7 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
     if !requesters.is_empty() {
         words.push(format!("only {requesters} may ask"));
     }
-    words.extend(asks_by_itself(pushes));
+    words.extend(asks_by_itself(&gate["pushes"]));
     for (keys, value, says) in [
         (("newerPush", "newer-push"), "queue", "older pushes stay when newer ones come"),
         (
@@ -117,6 +117,11 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
         if get(keys.0, keys.1) == value {
             words.push(says.to_owned());
         }
+    }
+    let told = gate["notices"].as_array().into_iter().flatten().map(|rule| self::words(&rule["channel"]));
+    let told: Vec<String> = told.collect();
+    if !told.is_empty() {
+        words.push(format!("tells {}", told.join(", ")));
     }
     words.join("; ")
 }

@@ -97,13 +97,13 @@ fn gates_are_a_table_in_either_spelling() {
 fn what_asks_by_itself_is_in_the_notes() {
     let stub = Stub::start();
     let push = json!({"repository": "acme/web", "branch": "main", "stack": "acme/web/prod"});
-    let gate =
-        json!({"stacks": ["acme/*/prod"], "pushes": [push], "rescue": true, "allowOlder": false, "newerPush": "queue"});
+    let gate = json!({"stacks": ["acme/*/prod"], "pushes": [push], "rescue": true, "allowOlder": false, "newerPush": "queue",
+            "notices": [{"channel": "team", "on": ["waiting"]}, {"channel": "log"}]});
     let many = json!({"stacks": ["acme/*/dev"], "pushes": [push, push, push, push], "allowOlder": true, "supersedeApproved": true});
     stub.on("GET /v1/gates", [json!({"gates": [gate, many]})]);
     let run = stub.run(&["gates"]).ends(0);
     for notes in [
-        "a push to main of acme/web asks for update acme/web/prod; older pushes stay when newer ones come; nothing is deployed after a newer update; runs that were refused are asked for",
+        "a push to main of acme/web asks for update acme/web/prod; older pushes stay when newer ones come; nothing is deployed after a newer update; runs that were refused are asked for; tells team, log",
         "4 pushes ask by themselves; a newer push cancels an older one even if it is approved; older pushes are deployed after newer updates",
     ] {
         assert!(run.out.contains(notes), "{run:?}");
