@@ -156,7 +156,9 @@ async fn start(seed: u64, size: Size, word: &Word) -> Gate {
             cloud.faults.rate(Pattern::any(), probability, fault);
         }
     });
-    word.prepare(setup).start().await
+    // The embedded store carries out one call after the other: a hundred open requests looked at five times a second would be all that it does.
+    let every = if size.requests > 50 { "2s" } else { "200ms" };
+    word.prepare(setup).reconcile_every(every).start().await
 }
 
 /// What goes wrong with calls, and how often. One call in ten fails; more would leave hardly a deployment before it calms down.
