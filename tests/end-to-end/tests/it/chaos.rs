@@ -97,6 +97,7 @@ async fn chaos(seed: u64, size: Size) {
     let asked = crowd.asked().await;
     word.calms(&gate).await;
     word.settles(&gate, size.calm()).await;
+    Word::ends(&mut gate).await;
     let requests = drain(&gate, seed, size).await;
     assert_eq!(
         requests.iter().filter(|one| !Word::is_made(one)).count(),

@@ -118,6 +118,12 @@ impl Word {
         assert!(asked.await.is_some(), "the last push was not asked for\n{}", gate.tail());
     }
 
+    /// From here on nothing is asked for by itself: a run that is found late would be asked for when all is counted.
+    pub(super) async fn ends(gate: &mut Gate) {
+        gate.config = gate.config.replace("rescue = true", "rescue = false");
+        gate.restart().await;
+    }
+
     /// Judges all of it.
     pub(super) async fn judge(&self, gate: &Gate, requests: &[Value], within: Duration) -> String {
         let (mut commits, mut rescued) = (BTreeSet::new(), BTreeSet::new());
