@@ -119,7 +119,8 @@ pub(super) fn errors(gate: &Gate, requests: &[Value]) {
             ) => own.contains(id),
             (
                 Happened::GateChanged { environment, .. },
-                Some("no-ruleset" | "not-gated" | "applied-without-approvals"),
+                // The ruleset may go off between our look at it and our asking to open.
+                Some("no-ruleset" | "not-gated" | "open-refused" | "applied-without-approvals"),
             ) => gates(environment),
             (Happened::SettingsChanged { stack, .. }, Some("settings-changed")) => request["stack"] == **stack,
             _ => false,
