@@ -1,6 +1,6 @@
 //! The end of a test: everything is over, and what always holds is checked against what the cloud saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -98,11 +98,16 @@ impl Gate {
         let change_requests = request["changeRequests"].as_array().map(Vec::as_slice).unwrap_or_default();
         assert!(!change_requests.is_empty(), "{id} was deployed without a change request");
         for one in change_requests {
-            let approvers = before.iter().find_map(|record| match &record.what {
-                Happened::ChangeRequestApplied { id, approvers, .. } if *id == text(&one["id"]) => Some(approvers),
+            let applied = before.iter().enumerate().find_map(|(at, record)| match &record.what {
+                Happened::ChangeRequestApplied { id, approvers, .. } if *id == text(&one["id"]) => {
+                    Some((at, approvers))
+                }
                 _ => None,
             });
-            let approvers = approvers.unwrap_or_else(|| panic!("{id} was deployed before {one} was applied"));
+            let (at, counted) = applied.unwrap_or_else(|| panic!("{id} was deployed before {one} was applied"));
+            // Nobody counts for no ruleset: if somebody had switched it off just then, whoever had approved did so for the one that is back.
+            let approvers =
+                if counted.is_empty() { standing(&before[..at], text(&one["id"])) } else { counted.clone() };
             let mut counted = approvers.iter().filter(|who| *who != PRINCIPAL && (self_approval || *who != requester));
             assert!(counted.next().is_some(), "{id} was deployed on the approvals of {approvers:?} alone");
         }
@@ -177,6 +182,20 @@ impl Gate {
             }
         }
     }
+}
+
+/// Whose approvals of a change request stood at the end of a history.
+fn standing(history: &[&Record], change_request: &str) -> Vec<String> {
+    let mut logins = BTreeSet::new();
+    for record in history {
+        let by = record.by.clone().unwrap_or_default();
+        match &record.what {
+            Happened::ChangeRequestApproved { id, .. } if id == change_request => logins.insert(by),
+            Happened::ChangeRequestUnapproved { id } if id == change_request => logins.remove(&by),
+            _ => false,
+        };
+    }
+    logins.into_iter().collect()
 }
 
 fn text(value: &Value) -> &str {
