@@ -1,6 +1,7 @@
 //! The command line's grammar.
 
 use clap::{Arg, ArgAction, Args, Parser, Subcommand, value_parser};
+use jiff::Timestamp;
 
 use crate::client::base::BaseUrl;
 use crate::commands;
@@ -85,6 +86,11 @@ pub(crate) enum Command {
     /// Run the whole gate in one process, on one machine
     #[command(arg = unsaid_url(), arg = unsaid_organization(), arg = unsaid_json())]
     Local(crate::local::Args),
+}
+
+/// A moment, as options have it.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "a time is 2026-12-01T18:00:00Z")
 }
 
 // Every command takes the options of all; where one of them means nothing, the command's help does not speak of it.

@@ -94,7 +94,7 @@ pub fn standing(gate: &Gate, caller: &Identity, role: Option<Role>, operation: O
             machine.name
         )),
         (_, Some(machine)) => Standing::MayNot(format!(
-            "A machine token may ask only where the gate's requesters name it; have \"machine:{}\" added there.",
+            "A machine token may ask only where the gate's requesters name it; have \"machine:{}\" added there. Requesters are everybody who may ask: name the people too.",
             machine.name
         )),
         (Some(_), None) => Standing::MayNot(format!(

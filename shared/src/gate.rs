@@ -275,9 +275,13 @@ impl Gates {
     /// [`BadGates`] with the line, the key and the reason.
     pub fn from_toml(text: &str) -> Result<Self, BadGates> {
         let gates: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            let key = line.and_then(|line| key_on_line(text, line));
-            BadGates { line, key, reason: error.message().to_owned() }
+            let reason = error.message();
+            let line = error.span().map(|span| line_at(text, span.start));
+            let (line, key) = match line.and_then(|line| key_on_line(text, line)) {
+                Some(key) => (line, Some(key)),
+                None => (place_in_gate(text, reason).or(line), None),
+            };
+            BadGates { line, key, reason: reason.to_owned() }
         })?;
         gates.checked()
     }
@@ -339,6 +343,28 @@ impl Gates {
         }
         Ok(())
     }
+}
+
+/// The line, counted from 1, in which a byte of a text is.
+fn line_at(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The line of what is wrong with a gate as a whole, which the parser reports at the first of all gates: that of the key with which the reason begins
+/// in the first gate that is bad, or else the one where that begins.
+fn place_in_gate(text: &str, reason: &str) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Written {
+        #[serde(default)]
+        gate: Vec<toml::Spanned<toml::Value>>,
+    }
+    let Written { gate } = toml::from_str(text).ok()?;
+    let bad = gate.into_iter().find(|gate| gate.get_ref().clone().try_into::<Gate>().is_err())?;
+    let (first, key) = (line_at(text, bad.span().start), reason.split_once(':').map(|(key, _)| key));
+    let ends = |line: &usize| text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with("[["));
+    let lines = (first + 1..=text.lines().count()).take_while(|line| !ends(line));
+    let is_key = |line: &usize| key.is_some() && key_on_line(text, *line).as_deref() == key;
+    Some(lines.into_iter().find(is_key).unwrap_or(first))
 }
 
 /// The key that a line of TOML sets, if it sets one.

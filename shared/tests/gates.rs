@@ -46,3 +46,21 @@ fn good_ones_are_taken_and_bad_ones_refused_with_key_and_reason() {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_is_looked_up_in_the_gate_that_it_is_in() {
+    let gate = |name: &str, more: &str| {
+        format!("[[gate]]\nstacks = [\"acme/{name}/prod\"]\nenvironment = \"acme/credentials/prod\"\n{more}\n")
+    };
+    let bad = gate("api", "wait = \"100h\"\npending-timeout = \"1h\"");
+    for (toml, line, what) in [
+        (gate("web", "") + &bad, 8, "a key that doesn't go with another one"),
+        (bad.clone() + &gate("web", ""), 4, "the same in the first gate"),
+        (gate("web", "wait = \"2h\"") + &bad, 8, "the same key in a good gate before"),
+        (gate("web", "") + "[[gate]]\nstacks = [\"acme/api/prod\"]\n", 5, "a key that is not there"),
+        (gate("web", "") + &gate("api", "wait = \"soon\""), 8, "a value that is none"),
+    ] {
+        let refused = Gates::from_toml(&toml).unwrap_err();
+        assert_eq!(refused.line, Some(line), "{what}: {refused}\n{toml}");
+    }
+}

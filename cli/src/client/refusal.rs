@@ -62,6 +62,8 @@ fn option(pointer: &str) -> String {
         "/grantExpiration" => "--grant-expiration",
         "/pendingTimeout" => "--pending-timeout",
         "/onBehalfOf" => "--on-behalf-of",
+        "/notBefore" => "--not-before",
+        "/notAfter" => "--not-after",
         other => other,
     };
     name.to_owned()

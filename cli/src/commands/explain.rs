@@ -7,6 +7,7 @@ use serde_json::Value;
 use signoff_core::names::{Operation, StackName};
 
 use crate::app::App;
+use crate::args::moment;
 use crate::failure::{Exit, Failure};
 use crate::render::screen::Screen;
 use crate::render::text::{line, wrap};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LOGIN")]
     requester: Option<String>,
     /// When it would be approved (default: now)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Timestamp>,
 }
 
@@ -65,13 +66,21 @@ fn render(json: &Value, screen: Screen) -> String {
     }
     let blockers = json["blockers"].as_array();
     for blocker in blockers.into_iter().flatten() {
-        sentence("!", &format!("would wait for {}: {}", said(&blocker["kind"]), said(&blocker["detail"])));
+        sentence("!", &format!("{}: {}", said(&blocker["kind"]), said(&blocker["detail"])));
     }
     if json["number"].is_u64() && json["mayAsk"] != false {
-        let opens = said(&json["opens"]);
+        let (at, opens, expires) = (said(&json["at"]), said(&json["opens"]), said(&json["expires"]));
+        let times = (opens.parse::<Timestamp>(), expires.parse::<Timestamp>());
+        let is_too_late = matches!(times, (Ok(opens), Ok(expires)) if expires <= opens);
         sentence(
             "=",
-            &format!("Approved at {}, it could be applied from {opens} on, when the stack is free.", said(&json["at"])),
+            &if is_too_late {
+                format!(
+                    "Asked for at {at}, it would expire at {expires}, before it could be applied ({opens}). Ask later, or have the gate's pending-timeout or pending-extension made longer."
+                )
+            } else {
+                format!("Approved at {at}, it could be applied from {opens} on, when the stack is free.")
+            },
         );
     }
     text
@@ -91,7 +100,7 @@ mod tests {
 acme/web/prod  update
   - Gate 1 covers it.
   - You may ask for it.
-  ! would wait for freeze: nothing is applied until then
+  ! freeze: nothing is applied until then
 ";
         assert_eq!(render(&json, Screen::PLAIN), expected);
         let open = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "mayAsk": null, "rules": [], "blockers": [], "opens": "2026-12-24T18:10:00Z"});
@@ -99,6 +108,14 @@ acme/web/prod  update
             render(&open, Screen::PLAIN)
                 .contains("Approved at 2026-12-24T18:00:00Z, it could be applied from 2026-12-24T18:10:00Z on")
         );
+        let mut late = open.clone();
+        late["expires"] = "2026-12-24T18:10:00Z".into();
+        assert!(
+            render(&late, Screen::PLAIN)
+                .contains("it would expire at 2026-12-24T18:10:00Z, before it could be applied")
+        );
+        late["expires"] = "2026-12-24T18:10:01Z".into();
+        assert!(render(&late, Screen::PLAIN).contains("it could be applied from"));
         let none = serde_json::json!({"stack": "acme/web/dev", "operation": "update", "at": "x", "number": null, "rules": ["No gate covers it."], "blockers": []});
         assert_eq!(render(&none, Screen::PLAIN), "acme/web/dev  update\n  - No gate covers it.\n");
     }

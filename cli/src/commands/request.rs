@@ -9,6 +9,7 @@ use signoff_core::period::Period;
 
 use super::{git, watch};
 use crate::app::App;
+use crate::args::moment;
 use crate::client::model::Request;
 use crate::failure::{Exit, Failure};
 use crate::render;
@@ -45,10 +46,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION")]
     pending_timeout: Option<Period>,
     /// Do not apply it before this time, such as 2026-12-01T18:00:00Z; approvals are asked for at once
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     not_before: Option<Timestamp>,
     /// Do not apply it after this time: it expires
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     not_after: Option<Timestamp>,
     /// For whom a machine asks (their approval does not count either)
     #[arg(long, value_name = "LOGIN")]
@@ -71,7 +72,12 @@ enum Pin {
 impl FromStr for Pin {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        if text == "HEAD" { Ok(Self::Head) } else { text.parse().map(Self::Commit) }
+        if text == "HEAD" {
+            return Ok(Self::Head);
+        }
+        let other =
+            |BadName(why)| BadName(format!("{why}; or HEAD. `git rev-parse NAME` prints that of a branch or a tag"));
+        text.parse().map(Self::Commit).map_err(other)
     }
 }
 

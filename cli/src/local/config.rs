@@ -169,6 +169,10 @@ fn gates(file: Option<&Path>, simulated: Option<&Simulated>) -> Result<Gates, Fa
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() && simulated.is_some() => {
             Gates::from_toml(super::simulate::GATES).map_err(|error| failed(error.to_string()))
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(failed(format!(
+            "there is no configuration {}; name one with --config, or begin with a copy of signoff.example.toml",
+            path.display()
+        ))),
         Err(error) => Err(failed(format!("can't read the configuration {}: {error}", path.display()))),
     }
 }
@@ -181,10 +185,14 @@ fn token_variable(principal: &PrincipalName) -> String {
     format!("SIGNOFF_DEPLOYER_TOKEN_{}", principal.as_str().to_uppercase().replace('-', "_"))
 }
 
+/// What the embedded store's logs are named after.
+const STORE: &str = "dynoxide";
+
 /// Sends logs to standard error.
 pub(super) fn logs() -> Result<(), Failure> {
-    // The store warns of every condition that does not hold, which is how the ledger works.
-    let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info,dynoxide=error".to_owned());
+    // The store warns of every condition that does not hold, which is how the ledger works: only who names it hears of that.
+    let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned());
+    let filter = if filter.contains(STORE) { filter } else { format!("{filter},{STORE}=error") };
     let filter =
         EnvFilter::try_new(&filter).map_err(|error| failed(format!("SIGNOFF_LOG is no tracing filter: {error}")))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();

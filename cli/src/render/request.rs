@@ -29,10 +29,16 @@ pub(crate) fn table(requests: &[Request], screen: Screen, now: Timestamp) -> Str
             line(&request.operation).into(),
             line(&request.requester.login).into(),
             time::age(&request.created_at, now).into(),
-            short(&waiting_for(request), SHORT_BLOCKER).into(),
+            waiting(request, screen).into(),
         ]);
     }
     table.render(screen)
+}
+
+/// What a request waits for: on a terminal, what fits a table.
+fn waiting(request: &Request, screen: Screen) -> String {
+    let text = waiting_for(request);
+    if screen.width.is_some() { short(&text, SHORT_BLOCKER) } else { line(&text) }
 }
 
 /// What a request waits for, in one line: the first thing, and how many there are besides.

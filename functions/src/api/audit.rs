@@ -49,7 +49,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     pub(super) async fn audit(&self, headers: &HeaderMap, query: Raw) -> Result<Response, Problem> {
         let caller = self.caller(headers).await?;
         let parameters = Parameters::of(query, &["organization", "since", "until", "cursor"])?;
-        let (organization, role) = caller.organization(parameters.text("organization"))?;
+        let (organization, role) = self.organization(&caller, parameters.text("organization")).await?;
         if role != Role::Admin {
             return Err(Problem::forbidden(
                 "The audit export is for admins of the organization; ask one, or read the events of single requests.",

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use signoff_core::asking::Permission;
 use signoff_core::cloud::{Answer, CloudError, Identity, Role};
+use signoff_core::gate::Gates;
 use signoff_core::host::Host;
 use signoff_core::names::{Login, Organization, StackName};
 use signoff_core::request::Ask;
@@ -77,20 +78,26 @@ impl Caller {
         ask.requester.login == self.identity.login && ask.requester.machine.as_deref() == machine
     }
 
-    /// The organization that a call is about: the one that it names, or the caller's only one.
-    pub(super) fn organization(&self, named: Option<&str>) -> Result<(Organization, Role), Problem> {
+    /// The organization of this name, if the caller belongs to it.
+    pub(super) fn organization(&self, named: &str) -> Result<(Organization, Role), Problem> {
         let all = &self.identity.organizations;
-        match (named, all.as_slice()) {
-            (Some(named), _) => all.iter().find(|(name, _)| name.as_str() == named).cloned().ok_or_else(|| {
-                Problem::not_found("There is no such organization among yours; mind its spelling in organization=.")
-            }),
-            (None, [only]) => Ok(only.clone()),
-            (None, []) => {
+        all.iter().find(|(name, _)| name.as_str() == named).cloned().ok_or_else(|| {
+            Problem::not_found("There is no such organization among yours; mind its spelling in organization=.")
+        })
+    }
+
+    /// The organization that a call is about which names none: the caller's only one, or the only one of theirs that has gates. The account that
+    /// everybody has for themselves counts as an organization at Pulumi Cloud, and hardly ever has one.
+    pub(super) fn own_organization(&self, gates: &Gates) -> Result<(Organization, Role), Problem> {
+        let all = &self.identity.organizations;
+        let is_gated = |name: &Organization| gates.gates.iter().any(|gate| gate.environment.organization == *name);
+        let gated: Vec<_> = all.iter().filter(|(name, _)| is_gated(name)).cloned().collect();
+        match (all.as_slice(), gated.as_slice()) {
+            ([only], _) | (_, [only]) => Ok(only.clone()),
+            ([], _) => {
                 Err(Problem::forbidden("You are in no organization at Pulumi Cloud; have yourself invited to one."))
             }
-            (None, _) => {
-                Err(Problem::malformed("You are in several organizations; say which one with organization=NAME."))
-            }
+            _ => Err(Problem::malformed("You are in several organizations; say which one with organization=NAME.")),
         }
     }
 }

@@ -63,6 +63,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 rules,
                 blockers: Vec::new(),
                 opens: None,
+                expires: None,
             };
             return Ok(Json(none).into_response());
         };
@@ -74,6 +75,9 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let waited = gate.wait.as_ref().and_then(|wait| at.saturating_add(wait.duration()).ok()).unwrap_or(at);
         let closed = calendar.closed(waited, &BTreeSet::new());
         let opens = closed.as_ref().map_or(waited, |closed| closed.opens);
+        let extension = gate.pending_extension.as_ref().filter(|_| closed.is_some());
+        let time = [Some(&gate.pending_timeout), extension].into_iter().flatten();
+        let expires = time.fold(at, |at, time| at.saturating_add(time.duration()).unwrap_or(Timestamp::MAX));
         let mut blockers = Vec::new();
         if gates.hold {
             blockers.push(Blocker::new(
@@ -103,6 +107,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             rules,
             blockers,
             opens: Some(opens),
+            expires: Some(expires),
         };
         Ok(Json(explanation).into_response())
     }
@@ -204,8 +209,9 @@ fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
         gate.environment
     ));
     if let Some(people) = gate.approvals_for.get(&operation) {
+        let people_are = if *people == 1 { "person" } else { "different people" };
         rules.push(format!(
-            "To {operation} takes {people} different people whose approval counts, whatever the rulesets ask for."
+            "To {operation} takes {people} {people_are} whose approval counts, whatever the rulesets ask for."
         ));
     }
     rules.push(format!("It has to be approved and applied within {} at most.", gate.pending_timeout));

@@ -94,13 +94,15 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     pub(super) async fn list(&self, headers: &HeaderMap, query: Raw) -> Result<Response, Problem> {
         let caller = self.caller(headers).await?;
         let parameters = Parameters::of(query, &["organization", "stack", "state", "requester", "limit", "cursor"])?;
-        let (organization, role) = caller.organization(parameters.text("organization"))?;
+        let (stack, requester) = (parameters.parse::<StackName>("stack")?, parameters.parse("requester")?);
+        let of_stack = stack.as_ref().map(|stack| &stack.organization).filter(|name| caller.role(name).is_some());
+        let named = parameters.text("organization").or(of_stack.map(Organization::as_str));
+        let (organization, role) = self.organization(&caller, named).await?;
         let states = match parameters.text("state") {
             None => States::All,
             Some("open") => States::Open,
             Some(_) => parameters.parse("state")?.map_or(States::All, States::One),
         };
-        let (stack, requester) = (parameters.parse("stack")?, parameters.parse("requester")?);
         let limit = parameters.parse::<usize>("limit")?.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Problem::malformed(format!("limit: a page has 1 to {MAX_LIMIT} requests.")));

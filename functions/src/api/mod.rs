@@ -23,8 +23,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use jiff::SignedDuration;
+use signoff_core::cloud::Role;
 use signoff_core::host::Host;
 use signoff_core::ledger::Ledger;
+use signoff_core::names::Organization;
 
 pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
@@ -66,6 +68,14 @@ struct Served<L, C, H> {
 impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         self.door.vouch(&*self.api.callers, &*self.api.host, headers).await
+    }
+
+    /// The organization that a call is about: the one that it names, or the one that is the caller's own.
+    async fn organization(&self, caller: &Caller, named: Option<&str>) -> Result<(Organization, Role), Problem> {
+        match named {
+            Some(named) => caller.organization(named),
+            None => caller.own_organization(&self.api.ledger.gates().await?),
+        }
     }
 }
 

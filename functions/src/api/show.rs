@@ -59,7 +59,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let caller = self.caller(headers).await?;
         let parameters = Parameters::of(query, &["organization"])?;
         let named = match parameters.text("organization") {
-            Some(named) => Some(caller.organization(Some(named))?.0),
+            Some(named) => Some(caller.organization(named)?.0),
             None => None,
         };
         let is_shown = |organization: &Organization| {

@@ -269,6 +269,8 @@ pub struct Explanation {
     pub blockers: Vec<Blocker>,
     /// When the wait, the windows and the freezes let it through.
     pub opens: Option<Timestamp>,
+    /// When it is over for a request that is asked for at that moment, the time that the gate adds for windows and freezes included.
+    pub expires: Option<Timestamp>,
 }
 
 impl RequestView {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
+use serde_json::json;
 use signoff_core::cloud::CloudError;
 
 use crate::setup::{Answer, World};
@@ -102,8 +103,24 @@ async fn an_organization_is_named_where_there_are_several() {
     let world = World::new().await;
     world.get("both", "/v1/requests").await.problem(400);
     world.get("both", "/v1/requests?organization=globex").await.ok(200);
+    world.get("both", "/v1/requests?stack=globex/web/prod").await.ok(200);
+    world.get("both", "/v1/audit").await.problem(400);
+    assert_eq!(world.get("both", "/v1/audit?organization=globex").await.status, 200);
     world.get("both", "/v1/requests?organization=initech").await.problem(404);
     world.get("nobody", "/v1/requests").await.problem(403);
     world.get("odd", "/v1/requests").await.problem(403);
     world.get("alice", "/v1/requests?organization=globex").await.problem(404);
+}
+
+#[tokio::test]
+async fn ones_own_account_counts_for_nothing_where_it_has_no_gates() {
+    let world = World::new().await;
+    let id = world.asked().await;
+    let listed = world.get("housed", "/v1/requests").await.ok(200);
+    assert_eq!(listed["requests"][0]["id"], id.to_string());
+    // Its role there is the one that counts.
+    world.get("housed", "/v1/audit").await.problem(403);
+    assert_eq!(world.get("housed", "/v1/audit?organization=housed").await.status, 200);
+    let none = world.get("housed", "/v1/requests?stack=globex/web/prod").await.ok(200);
+    assert_eq!(none["requests"], json!([]));
 }

@@ -118,6 +118,8 @@ async fn a_gate_says_who_may_ask_what_holds_and_when_it_opens() {
         (kinds(&missed), &missed["opens"]),
         (vec![json!("wait"), json!("window")], &json!("2026-12-01T08:00:00Z"))
     );
+    // Three days, before the next window opens.
+    assert_eq!(missed["expires"], "2026-11-27T10:50:00Z");
     let others =
         async |requester: &str| explain("alice", &format!("&requester={requester}")).await.ok(200)["mayAsk"].clone();
     assert_eq!((others("bob").await, others("machine:ci").await), (Value::Null, json!(false)));

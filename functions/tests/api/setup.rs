@@ -217,6 +217,7 @@ impl World {
         callers.person("visitor", &[("acme", Role::StackCollaborator)]);
         callers.person("stranger", &[("globex", Role::Admin)]);
         callers.person("both", &[("acme", Role::Member), ("globex", Role::Admin)]);
+        callers.person("housed", &[("housed", Role::Admin), ("acme", Role::Member)]);
         callers.person("odd", &[("acme", Role::Other)]);
         callers.person("nobody", &[]);
         callers.identity("pul-ci", "machines", Some("ci"), &[("acme", Role::Member)]);

@@ -184,7 +184,7 @@ async fn a_gate_explains_itself() {
         "Gate 1 covers it.",
         "You may ask for it.",
         "2 different people whose approval counts",
-        "would wait for freeze: nothing is applied until",
+        "freeze: nothing is applied until",
         "The big sale",
     ] {
         assert!(explained.out.contains(said), "{said} is not in {}", explained.out);
