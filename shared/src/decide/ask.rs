@@ -75,7 +75,7 @@ fn open(known: &Known<'_>) -> Next {
         None => Next::Act(Act::LockCreation),
         Some(Creation::Theirs(other)) => {
             let principal = &known.request.ask.gate.principal;
-            let detail = format!("{other} is being submitted as the principal {principal}; this one is next in line");
+            let detail = format!("{other} is being submitted as the principal {principal}; this one comes after it");
             Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail))
         }
         Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => conflict(known, &Act::RequestOpen),
