@@ -12,7 +12,7 @@ use signoff_core::request::Worker;
 use signoff_functions::stream::filter::Filters;
 
 use crate::coverage::Coverage;
-use crate::judge::{self, Case, Violation, end_bound};
+use crate::judge::{self, Case, Violation};
 use crate::people::{self, Wish};
 use crate::roles::{Asked, Done, Roles};
 use crate::schedule::{Queue, Task, Went, go_on};
@@ -215,6 +215,9 @@ impl Run {
                         let is_asked = judge::is_asked_for(&world);
                         world.check("10 asked for", is_asked, || "what is on a branch is not asked for".to_owned());
                     }
+                    if world.steps.is_multiple_of(64) {
+                        judge::in_time(&mut world);
+                    }
                     let is_over = || is_over(&world) && judge::is_asked_for(&world);
                     if is_late(&world) || (self.tasks.is_empty() && is_over()) {
                         return;
@@ -250,6 +253,8 @@ impl Run {
             What::Calm => {
                 people::calm_down(&mut self.shared.world());
                 self.calm_since = Some(self.now());
+                let mut world = self.shared.world();
+                world.judge.answers_since = Some(world.now);
             }
         }
     }
@@ -394,8 +399,16 @@ impl Run {
             ("idempotency-key", ask.key.clone()),
         ];
         let asked = Asked { path: "/v1/requests".to_owned(), headers, body: ask.body.to_string().into_bytes() };
-        let place = ask.place;
+        let (place, login) = (ask.place, ask.login);
         self.spawn(|roles, skew| roles.api(place, skew, &asked), None, Why::Ask(ask, tries));
+        self.called_by(login);
+    }
+
+    /// Notes in whose name the task calls that was spawned just now.
+    fn called_by(&mut self, who: &str) {
+        // A machine has a login of its own.
+        let login = if who == "ci" { "acme-ci" } else { who };
+        self.shared.world().judge.callers.insert(self.next_task, login.to_owned());
     }
 
     fn wish(&mut self, wish: Wish) {
@@ -434,6 +447,7 @@ impl Run {
             vec![("authorization", format!("token {}", token(login))), ("content-type", "application/json".to_owned())];
         let asked = Asked { path: path.to_owned(), headers, body: body.to_string().into_bytes() };
         self.spawn(|roles, skew| roles.api(place, skew, &asked), None, Why::Nothing);
+        self.called_by(login);
     }
 
     fn restore(&mut self) {
@@ -454,6 +468,7 @@ impl Run {
         let mut world = self.shared.world();
         let now = world.now;
         world.judge.restored = Some((now, of));
+        world.judge.answers_since = Some(now).filter(|_| world.calm);
         // What was opened since the backup nobody knows any more.
         world.judge.groups.iter_mut().filter(|group| group.at >= of).for_each(|group| group.excused = true);
         world.tables = tables;
@@ -582,6 +597,6 @@ fn is_over(world: &World) -> bool {
 
 /// Whether every request should have ended by now.
 fn is_late(world: &World) -> bool {
-    let bound = |case: &Case| end_bound(case, later(case.ask.created_at, world.plan.storm));
+    let bound = |case: &Case| judge::end_bound(world, case);
     world.steps.is_multiple_of(64) && world.judge.cases.values().map(bound).max().is_some_and(|bound| bound < world.now)
 }

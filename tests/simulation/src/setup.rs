@@ -39,6 +39,9 @@ pub const WEBHOOK_SECRET: &str = "hook-SECRET";
 /// Who may start runs, but not open the environments: their runs fail for a reason that no approval mends.
 pub const OUTSIDER: &str = "eve";
 
+/// How far the gates let a request's time be pushed on.
+pub const PENDING_EXTENSION_MINUTES: i64 = 30;
+
 /// The access token of somebody.
 pub fn token(login: &str) -> String {
     format!("pul-SECRET-{login}")
@@ -141,7 +144,8 @@ fn pushes(plan: &Plan, stacks: &[(&str, &str)]) -> String {
 
 /// The lines that every gate has for the seed's conditions.
 fn conditions(plan: &Plan) -> String {
-    let mut lines = "break-glass = [\"dave\", \"bob\"]\npending-extension = \"30m\"\n".to_owned();
+    let mut lines =
+        format!("break-glass = [\"dave\", \"bob\"]\npending-extension = \"{PENDING_EXTENSION_MINUTES}m\"\n");
     let conditions = plan.conditions;
     if conditions.windows {
         let quarters = (0..96).map(|quarter| (quarter / 4, quarter % 4 * 15));

@@ -2,18 +2,52 @@
 
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain;
-use signoff_core::decide::{CLOSING_HOURS, LOST_AFTER_DAYS};
 
 use super::Case;
+use crate::setup::PENDING_EXTENSION_MINUTES;
 use crate::world::World;
 
-/// By when a request has ended, if Pulumi Cloud answers from `from` on: its time to be approved, its grant, a deployment's longest time, a day for
-/// what can't be closed, and an hour for the last looks.
-pub(crate) fn end_bound(case: &Case, from: Timestamp) -> Timestamp {
-    let deployment = SignedDuration::from_hours(24 * LOST_AFTER_DAYS);
-    let rest = SignedDuration::from_hours(CLOSING_HOURS + 1);
-    let all = case.ask.grant_expiration.duration() + deployment + rest;
-    case.ask.expires_at().max(from).saturating_add(all).unwrap_or(Timestamp::MAX)
+// The judge's own numbers: a wrong one in the gate must not move what it is judged by.
+/// How long a deployment is followed at most: seven days in a queue, and one that it runs.
+const DEPLOYMENT_DAYS: i64 = 8;
+/// How long the gate may take over what Pulumi Cloud does not let it do.
+const TRYING_HOURS: i64 = 24;
+/// The last looks: whoever is older than a day is looked at every fifteen sweeps.
+const LAST_LOOKS_MINUTES: i64 = 60;
+
+/// By when a request has ended, given that Pulumi Cloud answers: its time to be approved, its grant if anything of it was applied, a deployment's longest
+/// time if it has one, a day for what can't be done, and the last looks.
+pub(crate) fn end_bound(world: &World, case: &Case) -> Timestamp {
+    let (ask, id) = (&case.ask, case.ask.id);
+    let row = world.tables.get(case.place).and_then(|table| table.requests.get(&id));
+    let is_extended = row.is_some_and(|row| row.request.status.extended_until.is_some());
+    let extension = SignedDuration::from_mins(if is_extended { PENDING_EXTENSION_MINUTES } else { 0 });
+    let pending = ask.created_at.saturating_add(ask.pending_timeout.duration() + extension).unwrap_or(Timestamp::MAX);
+    let pending = ask.not_after.map_or(pending, |last| last.min(pending));
+    let judge = &world.judge;
+    let mut own = judge.groups.iter().filter(|group| group.request == id).flat_map(|group| &group.ids);
+    let grant = if own.any(|one| judge.applied.contains_key(one)) {
+        ask.grant_expiration.duration()
+    } else {
+        SignedDuration::ZERO
+    };
+    let mark = id.to_string();
+    let is_deployed = judge.made.values().any(|made| made.mark == mark);
+    let deployment = SignedDuration::from_hours(if is_deployed { 24 * DEPLOYMENT_DAYS } else { 0 });
+    let rest = SignedDuration::from_hours(TRYING_HOURS) + SignedDuration::from_mins(LAST_LOOKS_MINUTES);
+    let from = judge.answers_since.unwrap_or(world.now);
+    pending.max(from).saturating_add(grant + deployment + rest).unwrap_or(Timestamp::MAX)
+}
+
+/// Judges, once all is calm, whether a request goes on for longer than any may.
+pub(crate) fn in_time(world: &mut World) {
+    let is_open = |case: &&Case| {
+        let row = world.tables.get(case.place).and_then(|table| table.requests.get(&case.ask.id));
+        row.is_some_and(|row| !row.request.status.state.is_terminal())
+    };
+    let late = world.judge.cases.values().filter(is_open).find(|case| end_bound(world, case) < world.now);
+    let late = late.map(|case| (case.ask.id, end_bound(world, case)));
+    world.check("3 ends", late.is_none(), || format!("a request has not ended by its time: {late:?}"));
 }
 
 /// How often a request may be looked at: by itself every sweep in its first hour, every fifth in its first day, then every fifteenth, each at most

@@ -9,6 +9,7 @@ mod observe;
 mod recorded;
 mod sending;
 mod unasked;
+mod who;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use signoff_core::names::RequestId;
 use signoff_core::request::{Ask, Worker};
 
 pub(crate) use answered::answered;
-pub(crate) use end::{at_the_end, end_bound};
+pub(crate) use end::{at_the_end, end_bound, in_time};
 pub(crate) use observe::observe;
 pub(crate) use recorded::{recorded, turn_taken};
 pub(crate) use sending::sending;
@@ -178,6 +179,14 @@ pub struct Judge {
     pub made: BTreeMap<String, Made>,
     /// Who approved what, ever.
     pub approved: BTreeSet<(String, String)>,
+    /// Who applied each change request, as the cloud's history has it.
+    pub applied: BTreeMap<String, String>,
+    /// Who closed each change request, as the cloud's history has it.
+    pub closed: BTreeMap<String, String>,
+    /// In whose name the tasks call the API.
+    pub callers: BTreeMap<u64, String>,
+    /// Since when Pulumi Cloud answers and nothing goes wrong any more.
+    pub answers_since: Option<Timestamp>,
     /// What did not hold.
     pub violations: Vec<Violation>,
     /// How often each rule was checked.

@@ -58,6 +58,17 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
                 let who = record.by.unwrap_or_default().to_lowercase();
                 world.judge.approved.insert((id, who));
             }
+            Happened::ChangeRequestApplied { id, .. } => {
+                world.judge.applied.insert(id, record.by.unwrap_or_default().to_lowercase());
+            }
+            Happened::ChangeRequestClosed { id, .. } => {
+                world.judge.closed.insert(id, record.by.unwrap_or_default().to_lowercase());
+            }
+            // What goes with its environment counts as closed by whoever created it, as the history that the gate reads has it.
+            Happened::ChangeRequestMoved { id, to, .. } if to == "closed" && record.by.is_none() => {
+                let creator = world.cloud.change_request(&id).map(|one| one.created_by.to_lowercase());
+                world.judge.closed.insert(id, creator.unwrap_or_default());
+            }
             _ => {}
         }
     }

@@ -2,12 +2,13 @@
 
 use signoff_core::chain::{self, Step};
 use signoff_core::conditions::Lift;
-use signoff_core::event::{Actor, Event};
+use signoff_core::event::Event;
 use signoff_core::names::{RequestId, StackName};
 use signoff_core::request::{Outcome, Request, State};
 
+use super::end::end_bound;
 use super::sending::is_excused;
-use super::{Case, Look, unasked};
+use super::{Case, Look, unasked, who};
 use crate::world::{Current, World, later};
 
 /// Judges a step.
@@ -24,6 +25,7 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
     });
     let back = before.is_some_and(|request| sealed.time < request.status.updated_at);
     world.check("5 times", !back, || format!("{id}: {} is of a time before the one before", event.word()));
+    who::caused(world, before, step, &event, writer);
     if before.is_none() {
         let case = Case {
             place,
@@ -80,9 +82,7 @@ fn evidence(world: &mut World, step: &Step, event: &Event, look: Option<&Look>) 
                 let good = read.as_ref().is_some_and(|read| read.enough);
                 world.check("6 approved", good, || format!("{id} is approved, and {} was seen as {read:?}", one.id));
             }
-            came(world, step);
         }
-        Event::ApprovalSeen { .. } => came(world, step),
         Event::Applied { change_request, .. } => seen_applied(world, look, id, &change_request.id),
         Event::Granted { .. } => {
             let ids: Vec<String> = status.change_requests.iter().map(|one| one.id.clone()).collect();
@@ -110,14 +110,6 @@ fn evidence(world: &mut World, step: &Step, event: &Event, look: Option<&Look>) 
         }
         _ => {}
     }
-}
-
-/// Whoever is named as the one whose approval came has approved.
-fn came(world: &mut World, step: &Step) {
-    let Actor::Login(login) = &step.sealed.data.actor else { return };
-    let mut own = step.request.status.change_requests.iter();
-    let did = own.any(|one| world.judge.approved.contains(&(one.id.clone(), login.folded())));
-    world.check("5 actor", did, || format!("{login} is named as an approver of {}", step.request.ask.id));
 }
 
 /// An apply counts once it was seen, with approvals that are enough.
@@ -156,6 +148,10 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
         case.ended = Some(world.now);
     }
     world.coverage.add("end", format!("{} {}", status.state, status.outcome.as_ref().map_or("", |end| &end.code)));
+    let bound = world.judge.cases.get(&id).map(|case| end_bound(world, case));
+    world.check("3 ends", bound.is_none_or(|bound| world.now <= bound), || {
+        format!("{id} ended after its time, which was over at {bound:?}")
+    });
     let excused = world.judge.looks.get(&writer.task).is_some_and(|look| is_excused(world, look));
     if let (true, Some(case)) = (excused, world.judge.cases.get_mut(&id)) {
         case.excused = true;
