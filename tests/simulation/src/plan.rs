@@ -93,6 +93,8 @@ pub struct Plan {
     pub periods: [&'static str; 3],
     /// Whether whoever reviews goes on to approve when all else is calm.
     pub approve_at_last: bool,
+    /// Whether stream records are gathered, and handed over up to ten at once.
+    pub batches: bool,
     /// What the gates say of when something is applied, and by whose leave; most seeds have nothing of it.
     pub conditions: Conditions,
     /// What asks by itself: pushes, and runs that were refused; most seeds have nothing of it.
@@ -257,6 +259,7 @@ impl Plan {
                 })
                 .unwrap_or(&PERIODS[0]),
             approve_at_last: chance.happens(0.5),
+            batches: chance.happens(0.4),
             conditions,
             pushes,
         }

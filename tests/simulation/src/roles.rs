@@ -65,8 +65,9 @@ impl Roles {
         Self { shared: shared.clone(), client: PulumiClient::carried(Arc::new(SimCarrier::new(shared))) }
     }
 
-    /// A worker works on a stream record, on a machine whose clock is off by so many milliseconds.
-    pub fn work(&self, place: usize, skew: i64, worker: Worker, record: EventRecord) -> Running {
+    /// A worker works on stream records, on a machine whose clock is off by so many milliseconds: all at once and in one process, as
+    /// [`signoff_functions::stream::handle`] does.
+    pub fn work(&self, place: usize, skew: i64, worker: Worker, records: Vec<EventRecord>) -> Vec<Running> {
         let (tokens, timing, pushed) = {
             let world = self.shared.world();
             let tokens =
@@ -88,10 +89,15 @@ impl Roles {
             host: keeper.host.clone(),
             sweep: timing.sweep,
         };
-        Box::pin(async move {
-            let pushes: Option<&dyn Pushes> = if pushed { Some(&branches) } else { None };
-            Done::Worked(work_on(&keeper, pushes, worker, &record).await)
-        })
+        let (keeper, branches) = (Arc::new(keeper), Arc::new(branches));
+        let work = |record: EventRecord| -> Running {
+            let (keeper, branches) = (Arc::clone(&keeper), Arc::clone(&branches));
+            Box::pin(async move {
+                let pushes: Option<&dyn Pushes> = if pushed { Some(&*branches) } else { None };
+                Done::Worked(work_on(&keeper, pushes, worker, &record).await)
+            })
+        };
+        records.into_iter().map(work).collect()
     }
 
     /// A sweep.

@@ -22,6 +22,10 @@ use crate::world::{BEGINNING, Shared, World, later};
 
 /// How often a stream record is tried.
 const TRIES: u32 = 5;
+/// The most records that are handed over at once.
+const MAX_BATCH: i64 = 10;
+/// For how long records are gathered at most, in milliseconds.
+const GATHERING: i64 = 2_000;
 /// The most steps of a seed. More would be something that never rests.
 const MAX_STEPS: u64 = 2_000_000;
 /// How long it takes to put a backup in the place of the table, in milliseconds.
@@ -44,7 +48,9 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 enum What {
     GoOn(u64),
-    Record(usize, Worker, Arc<Value>, u32),
+    Record(usize, Worker, Arc<Value>),
+    Gathered(usize, Worker),
+    Batch(Batch),
     Sweep(usize, i64),
     Person,
     Ask(Ask, u32),
@@ -67,9 +73,24 @@ struct Ask {
 /// Why a task runs.
 #[derive(Debug, Clone)]
 enum Why {
-    Record(usize, Worker, Arc<Value>, u32),
+    /// A record of a batch, by the batch's number and its place in it.
+    Record(u64, usize),
     Ask(Ask, u32),
     Nothing,
+}
+
+/// Stream records that one process works on at once.
+#[derive(Debug, Clone)]
+struct Batch {
+    place: usize,
+    worker: Worker,
+    records: Vec<Arc<Value>>,
+    /// How often it was tried before.
+    tries: u32,
+    /// How many of its records are worked on.
+    left: usize,
+    /// The first record that has to come again.
+    failed: Option<usize>,
 }
 
 struct Run {
@@ -78,6 +99,10 @@ struct Run {
     queue: Queue<What>,
     tasks: BTreeMap<u64, Task<Why>>,
     next_task: u64,
+    /// The batches that are worked on.
+    batches: BTreeMap<u64, Batch>,
+    /// The records that are being gathered, by installation and worker.
+    gathering: Vec<(usize, Worker, Vec<Arc<Value>>)>,
     filters: Vec<(Worker, Filters)>,
     skews: Vec<i64>,
     sweep_at: Vec<i64>,
@@ -104,6 +129,8 @@ pub fn run(seed: u64, telling: bool) -> Outcome {
         queue: Queue::default(),
         tasks: BTreeMap::new(),
         next_task: 0,
+        batches: BTreeMap::new(),
+        gathering: Vec::new(),
         skews,
         sweep_at: vec![i64::MAX; installations],
         last_sweep: vec![0; installations],
@@ -237,7 +264,9 @@ impl Run {
     fn happen(&mut self, what: What) {
         match what {
             What::GoOn(number) => self.go_on(number),
-            What::Record(place, worker, record, tries) => self.work(place, worker, record, tries),
+            What::Record(place, worker, record) => self.arrive(place, worker, record),
+            What::Gathered(place, worker) => self.gathered(place, worker),
+            What::Batch(batch) => self.work(batch),
             What::Sweep(place, at) => self.sweep(place, at),
             What::Person => self.person(),
             What::Ask(ask, tries) => self.ask_for(ask, tries),
@@ -259,9 +288,24 @@ impl Run {
         }
     }
 
-    fn spawn(&mut self, make: impl FnOnce(&Roles, i64) -> crate::roles::Running, worker: Option<Worker>, why: Why) {
+    /// A machine, and by how much its clock is ahead.
+    fn machine(&mut self) -> (usize, i64) {
         let machine = usize::try_from(self.draw(3)).unwrap_or(0);
-        let running = make(&self.roles, self.skews.get(machine).copied().unwrap_or(0));
+        let skew = self.skews.get(machine).copied().unwrap_or(0);
+        if skew != 0 {
+            let how = if skew > 0 { "ahead" } else { "behind" };
+            self.shared.world().coverage.add("clock fault", how);
+        }
+        (machine, skew)
+    }
+
+    fn spawn(&mut self, make: impl FnOnce(&Roles, i64) -> crate::roles::Running, worker: Option<Worker>, why: Why) {
+        let (machine, skew) = self.machine();
+        let running = make(&self.roles, skew);
+        self.start(running, machine, worker, why);
+    }
+
+    fn start(&mut self, running: crate::roles::Running, machine: usize, worker: Option<Worker>, why: Why) {
         self.next_task += 1;
         let number = self.next_task;
         self.tasks.insert(number, Task { running, worker, machine, why });
@@ -283,6 +327,9 @@ impl Run {
             }
             Went::Died => {
                 let Some(task) = self.tasks.remove(&number) else { return };
+                if let Why::Record(batch, _) = task.why {
+                    self.kill(|task| matches!(task.why, Why::Record(of, _) if of == batch));
+                }
                 self.again(task.why);
             }
             Went::MachineDied => {
@@ -305,9 +352,11 @@ impl Run {
 
     fn again(&mut self, why: Why) {
         match why {
-            Why::Record(place, worker, record, tries) if tries < TRIES => {
-                let after = self.draw(3_000);
-                self.add(after, What::Record(place, worker, record, tries + 1));
+            // The process died, and with it the whole batch; its other records find that it is gone.
+            Why::Record(number, _) => {
+                if let Some(batch) = self.batches.remove(&number) {
+                    self.comes_again(batch, 0);
+                }
             }
             Why::Ask(ask, tries) if tries < 6 => {
                 let after = self.draw(60_000);
@@ -319,12 +368,12 @@ impl Run {
 
     fn done(&mut self, done: Done, why: Why) {
         match done {
-            Done::Worked(Ok(())) => {}
-            Done::Worked(Err(error)) => {
-                let text = error.to_string();
+            Done::Worked(worked) => {
+                let text = worked.as_ref().err().map(ToString::to_string).unwrap_or_default();
                 self.shared.world().check("7 no secret", !text.contains("SECRET"), || text);
-                if matches!(error, signoff_core::ledger::LedgerError::Unavailable(_)) {
-                    self.again(why);
+                if let Why::Record(number, at) = why {
+                    let fails = matches!(worked, Err(signoff_core::ledger::LedgerError::Unavailable(_)));
+                    self.worked(number, at, fails);
                 }
             }
             Done::Answered(status, body) => {
@@ -343,18 +392,90 @@ impl Run {
         }
     }
 
-    fn work(&mut self, place: usize, worker: Worker, record: Arc<Value>, tries: u32) {
+    /// A record arrives: it is worked on by itself, or gathered with others.
+    fn arrive(&mut self, place: usize, worker: Worker, record: Arc<Value>) {
         if self.down {
             return;
         }
-        let Ok(event) = EventRecord::deserialize(&*record) else {
+        if !self.shared.world().plan.batches {
+            return self.work(Batch { place, worker, records: vec![record], tries: 0, left: 0, failed: None });
+        }
+        if let Some((_, _, records)) = self.gathering.iter_mut().find(|(at, of, _)| (*at, *of) == (place, worker)) {
+            return records.push(record);
+        }
+        self.gathering.push((place, worker, vec![record]));
+        let after = self.draw(GATHERING);
+        self.add(after, What::Gathered(place, worker));
+    }
+
+    /// As many of the gathered records as fit are handed over; the others are next.
+    fn gathered(&mut self, place: usize, worker: Worker) {
+        let Some(at) = self.gathering.iter().position(|(at, of, _)| (*at, *of) == (place, worker)) else { return };
+        let (_, _, mut records) = self.gathering.swap_remove(at);
+        let most = usize::try_from(self.draw(MAX_BATCH - 1) + 1).unwrap_or(1);
+        let rest = records.split_off(records.len().min(most));
+        if !rest.is_empty() {
+            self.gathering.push((place, worker, rest));
+            let after = self.draw(GATHERING);
+            self.add(after, What::Gathered(place, worker));
+        }
+        self.work(Batch { place, worker, records, tries: 0, left: 0, failed: None });
+    }
+
+    fn work(&mut self, mut batch: Batch) {
+        if self.down {
+            return;
+        }
+        let Ok(events) = batch.records.iter().map(|record| EventRecord::deserialize(&**record)).collect() else {
             return self.shared.world().check("comes to rest", false, || "a record that makes no sense".to_owned());
         };
-        self.spawn(
-            |roles, skew| roles.work(place, skew, worker, event),
-            Some(worker),
-            Why::Record(place, worker, record, tries),
-        );
+        if batch.records.len() > 1 {
+            self.shared.world().coverage.add("batch", format!("of {}", batch.records.len()));
+        }
+        let (machine, skew) = self.machine();
+        let (place, worker) = (batch.place, batch.worker);
+        let number = self.next_task + 1;
+        (batch.left, batch.failed) = (batch.records.len(), None);
+        self.batches.insert(number, batch);
+        for (at, running) in self.roles.work(place, skew, worker, events).into_iter().enumerate() {
+            self.start(running, machine, Some(worker), Why::Record(number, at));
+        }
+    }
+
+    /// A record of a batch was worked on. Once all were, those from the first one on that failed come again, as Lambda hands them over: also those after
+    /// it that did not fail.
+    fn worked(&mut self, number: u64, at: usize, fails: bool) {
+        let Some(batch) = self.batches.get_mut(&number) else { return };
+        batch.left -= 1;
+        if fails {
+            batch.failed = Some(batch.failed.map_or(at, |first| first.min(at)));
+        }
+        if batch.left > 0 {
+            return;
+        }
+        let Some(batch) = self.batches.remove(&number) else { return };
+        if let Some(failed) = batch.failed {
+            if failed > 0 {
+                self.shared.world().coverage.add("batch", "fails in part");
+            }
+            self.comes_again(batch, failed);
+        }
+    }
+
+    fn comes_again(&mut self, mut batch: Batch, from: usize) {
+        batch.records.drain(..from);
+        if batch.tries < TRIES {
+            batch.tries += 1;
+            {
+                let mut world = self.shared.world();
+                world.judge.mishaps += batch.records.len() as u64;
+                if batch.records.len() > 1 {
+                    world.coverage.add("batch", "comes again");
+                }
+            }
+            let after = self.draw(3_000);
+            self.add(after, What::Batch(batch));
+        }
     }
 
     fn sweep(&mut self, place: usize, at: i64) {
@@ -455,8 +576,13 @@ impl Run {
         self.shared.world().coverage.add("restore", "from a backup");
         self.down = true;
         self.tasks.clear();
+        self.batches.clear();
+        self.gathering.clear();
         self.shared.world().judge.looks.clear();
-        self.queue.retain(|what| !matches!(what, What::GoOn(_) | What::Record(..) | What::Sweep(..)));
+        let of_processes = |what: &What| {
+            matches!(what, What::GoOn(_) | What::Record(..) | What::Gathered(..) | What::Batch(_) | What::Sweep(..))
+        };
+        self.queue.retain(|what| !of_processes(what));
         self.sweep_at.fill(i64::MAX);
         self.add(RESTORING, What::Restored);
     }
@@ -513,12 +639,12 @@ impl Run {
                             world.coverage.add("stream fault", "late");
                             after += world.chance.within(1_000, 90_000);
                         }
-                        records.push((after, What::Record(place, *worker, Arc::clone(&record), 0)));
+                        records.push((after, What::Record(place, *worker, Arc::clone(&record))));
                         if world.chance_of(|plan| plan.stream.twice) {
                             world.coverage.add("stream fault", "twice");
                             world.judge.mishaps += 1;
                             let again = after + world.chance.within(0, 20_000);
-                            records.push((again, What::Record(place, *worker, Arc::clone(&record), 0)));
+                            records.push((again, What::Record(place, *worker, Arc::clone(&record))));
                         }
                     }
                 }
