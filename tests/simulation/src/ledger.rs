@@ -258,6 +258,7 @@ impl Ledger for SimLedger {
         let Some(request) = state else { return Ok(None) };
         let torn = self.shared.world().chance_of(|plan| plan.ledger.torn);
         let work = if torn {
+            self.shared.world().coverage.add("ledger fault", "torn load");
             self.read("load.work", |world| self.row(world, id).map(|row| row.work.work())).await?
         } else {
             self.row(&mut self.shared.world(), id).map(|row| row.work.work())
@@ -648,6 +649,9 @@ impl Ledger for SimLedger {
             let at = world.now;
             let table = &mut world.tables[self.place];
             table.catch_up(at);
+            if table.requests.values().any(|row| row.shown != row.work.due) {
+                world.coverage.add("index fault", "read while it lags");
+            }
             let rows = table.requests.iter();
             let mut all: Vec<Due> = rows
                 .filter_map(|(id, row)| row.shown.map(|due| Due { id: *id, due }))

@@ -651,6 +651,7 @@ impl Run {
             }
             let now = world.now;
             for delivery in world.cloud.take_webhooks(now) {
+                world.delivered(&delivery.id);
                 let header = |name: &str| {
                     delivery
                         .headers

@@ -87,9 +87,29 @@ impl World {
         self.chance.happens(rate)
     }
 
+    /// A webhook of Pulumi Cloud comes out: how late, how often, and after which others?
+    pub fn delivered(&mut self, id: &str) {
+        let Some(sent) = self.judge.sent.get_mut(id) else { return };
+        sent.times += 1;
+        let (number, late) = (sent.number, self.now.duration_since(sent.at) > SignedDuration::from_secs(1));
+        let is_overtaken = number < self.judge.latest_sent;
+        if sent.times > 1 {
+            self.coverage.add("webhook fault", "twice");
+        } else {
+            if late {
+                self.coverage.add("webhook fault", "late");
+            }
+            if is_overtaken {
+                self.coverage.add("webhook fault", "after one that was sent later");
+            }
+        }
+        self.judge.latest_sent = self.judge.latest_sent.max(number);
+    }
+
     /// When an index shows what is written now.
     pub fn index_shows_at(&mut self) -> Timestamp {
         let lag = if self.plan.index_lag > 0 && self.chance.happens(0.5) {
+            self.coverage.add("index fault", "a write shows late");
             self.chance.within(0, self.plan.index_lag)
         } else {
             0

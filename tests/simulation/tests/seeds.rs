@@ -47,7 +47,8 @@ fn what_always_holds_holds_and_is_tried() {
     ] {
         assert!(coverage.count(kind, what) > 0, "{kind} {what} was never tried");
     }
-    for kind in ["crash", "call fault", "ledger fault", "stream fault", "stands still, longer than its lease"] {
+    let faults = ["crash", "call fault", "ledger fault", "stream fault", "webhook fault", "clock fault", "index fault"];
+    for kind in faults.into_iter().chain(["batch", "stands still, longer than its lease"]) {
         assert!(coverage.of_kind(kind) > 0, "{kind} never happened");
     }
 }
@@ -81,6 +82,17 @@ fn what_is_pushed_and_what_was_refused_is_asked_for() {
 #[test]
 fn what_always_holds_holds_in_more_seeds() {
     play(3_000_000);
+}
+
+#[test]
+fn what_is_expected_and_never_came_up_is_named() {
+    let mut coverage = Coverage::default();
+    coverage.add("webhook fault", "lost");
+    let missing = coverage.missing();
+    assert!(missing.contains(&("webhook fault", "twice")) && !missing.contains(&("webhook fault", "lost")));
+    coverage.name_missing();
+    let line = coverage.lines().into_iter().find(|line| line.ends_with("  twice"));
+    assert_eq!(line.map(|line| line.split_whitespace().take(2).collect::<String>()), Some("00".to_owned()));
 }
 
 #[test]

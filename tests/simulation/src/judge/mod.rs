@@ -166,6 +166,17 @@ pub struct Late {
     pub due: Timestamp,
 }
 
+/// A webhook of Pulumi Cloud that was not lost.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its place among all of them.
+    pub number: usize,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// How often it came out.
+    pub times: u32,
+}
+
 /// All that the judge knows.
 #[derive(Debug, Default)]
 pub struct Judge {
@@ -195,6 +206,10 @@ pub struct Judge {
     pub restored: Option<(Timestamp, Timestamp)>,
     /// Calls that take effect later.
     pub late: Vec<Late>,
+    /// The webhooks of Pulumi Cloud by id.
+    pub sent: BTreeMap<String, Sent>,
+    /// The last of them that came out, by its place.
+    pub latest_sent: usize,
     /// How many deliveries came to the door.
     pub delivered: u64,
     /// How often something went wrong that makes a look more than it would be.

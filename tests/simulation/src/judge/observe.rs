@@ -4,7 +4,7 @@ use pulumi_sim::{Call, Happened, Record};
 use signoff_core::names::RequestId;
 
 use super::sending::is_excused;
-use super::{Group, Late, MARK, Made};
+use super::{Group, Late, MARK, Made, Sent};
 use crate::world::{World, later};
 
 /// Goes through what took effect since the last time; `call` is the one that is being carried out, if one is.
@@ -68,6 +68,11 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
             Happened::ChangeRequestMoved { id, to, .. } if to == "closed" && record.by.is_none() => {
                 let creator = world.cloud.change_request(&id).map(|one| one.created_by.to_lowercase());
                 world.judge.closed.insert(id, creator.unwrap_or_default());
+            }
+            Happened::WebhookMade { lost: true, .. } => world.coverage.add("webhook fault", "lost"),
+            Happened::WebhookMade { id, .. } => {
+                let sent = Sent { number: world.judge.sent.len(), at: record.at, times: 0 };
+                world.judge.sent.insert(id, sent);
             }
             _ => {}
         }
