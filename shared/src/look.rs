@@ -357,7 +357,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 self.facts.applied_at.insert(id.clone(), self.now());
                 self.facts.change_requests.remove(&id);
                 self.facts.durations.remove(&id);
-                Ok(cloud.apply(principal, organization, &id).await)
+                let applied = cloud.apply(principal, organization, &id).await;
+                // Somebody else may have applied it meanwhile: then the history says who, and since when the grant's clock runs.
+                if applied.is_err() {
+                    self.facts.applied_at.remove(&id);
+                }
+                Ok(applied)
             }
             Act::Deploy => self.deploy().await,
             Act::CancelDeployment(id) => {
