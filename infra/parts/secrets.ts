@@ -6,8 +6,12 @@ import * as random from "@pulumi/random";
 import { channelsOf, hasPushes, principalsOf } from "../config/gates";
 import type { Site } from "./site";
 
-/** For how long a secret that is deleted can be got back, in days. */
-const RECOVERY_DAYS = 7;
+/**
+ * For how long a secret that the program deletes can be got back, in days: not at all. Until then its name would be taken, and whoever takes a principal,
+ * a channel or the pushes away and puts them back would be refused by AWS. Nothing is lost that can't be had again: what was given stands in the
+ * stack's configuration, and what was generated is shared with one webhook, which gets the next one.
+ */
+const RECOVERY_DAYS = 0;
 
 /** A webhook secret: its value for Pulumi Cloud, and where the receiver reads it. */
 export interface WebhookSecret {

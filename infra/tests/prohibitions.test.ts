@@ -4,7 +4,7 @@ import * as assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { UNAVOIDABLE } from "../parts/policy";
 import { CONFIGURATIONS, runs, SECRETS } from "./configurations";
-import { all, allowed, roles } from "./policies";
+import { all, allowed, one, roles } from "./policies";
 import { Hidden, type Inputs, type Run } from "./program";
 
 /** The wildcards that AWS leaves no way around. Whoever adds one has to say so here as well. */
@@ -173,6 +173,18 @@ never("a secret in plain outputs or in anything but a secret's own input", (run)
   }
   for (const { name, inputs } of all(run, "aws:secretsmanager/secretVersion:SecretVersion")) {
     assert.ok(inputs.secretString instanceof Hidden, name);
+  }
+});
+
+never("a secret whose name stays taken when it has gone, or whose value is kept nowhere else", (run) => {
+  for (const { name, inputs } of all(run, "aws:secretsmanager/secret:Secret")) {
+    assert.equal(inputs.recoveryWindowInDays, 0, name);
+    const { secretString } = one(run, "aws:secretsmanager/secretVersion:SecretVersion", name).inputs;
+    const value = String((secretString as Hidden).value);
+    assert.ok(
+      SECRETS.some((secret) => value.startsWith(secret)),
+      `${name} is neither configured nor generated`,
+    );
   }
 });
 
