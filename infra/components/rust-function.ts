@@ -2,6 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { FunctionName } from "../config/settings";
 import { alarm } from "../parts/alarm";
+import { namespaceOf } from "../parts/metrics";
 import { document, type Statement, trust, UNAVOIDABLE } from "../parts/policy";
 import type { Site } from "../parts/site";
 
@@ -83,7 +84,9 @@ export class RustFunction extends pulumi.ComponentResource {
         memorySize: settings.memoryMb,
         timeout: timeoutSeconds,
         ...(reserved === undefined ? {} : { reservedConcurrentExecutions: reserved }),
-        environment: { variables: { SIGNOFF_LOG: settings.log, ...environment } },
+        environment: {
+          variables: { SIGNOFF_LOG: settings.log, SIGNOFF_METRICS_NAMESPACE: namespaceOf(settings), ...environment },
+        },
         // The functions write JSON themselves; metrics have to reach the log as they were written.
         loggingConfig: { logFormat: "Text", logGroup: logs.name },
         deadLetterConfig: { targetArn: this.deadLetters.arn },

@@ -3,7 +3,7 @@
 import type * as aws from "@pulumi/aws";
 import type { RustFunction } from "../components/rust-function";
 import { alarm } from "./alarm";
-import { BAD_OUTCOMES, METRICS, NAMESPACE } from "./metrics";
+import { BAD_OUTCOMES, METRICS, namespaceOf } from "./metrics";
 import type { Site } from "./site";
 
 /** How many badly signed deliveries in five minutes are more than somebody's mistake. */
@@ -21,7 +21,7 @@ export interface Watched {
 
 /** Sets the alarms of the gate. */
 export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): void {
-  const own = { namespace: NAMESPACE, threshold: 0, statistic: "Sum" } as const;
+  const own = { namespace: namespaceOf(site.settings), threshold: 0, statistic: "Sum" } as const;
   const { pendingHours } = site.settings.alarms;
   alarm(site, "pending", {
     ...own,

@@ -4,7 +4,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { RustFunction } from "../components/rust-function";
 import { FUNCTIONS, type FunctionName } from "../config/settings";
-import { METRICS, NAMESPACE } from "./metrics";
+import { METRICS, namespaceOf } from "./metrics";
 import type { Site } from "./site";
 
 /** How wide and how high a graph is; the page is 24 wide. */
@@ -26,15 +26,17 @@ export function dashboard(site: Site, functions: Functions): aws.cloudwatch.Dash
   const there = (names: readonly FunctionName[]) => names.flatMap((name) => functions[name] ?? []);
   const each = (metric: string, names: readonly FunctionName[] = FUNCTIONS) =>
     there(names).map(({ lambda }) => ["AWS/Lambda", metric, "FunctionName", lambda.name]);
-  const own = (metric: string) => [[NAMESPACE, metric]];
+  const namespace = namespaceOf(settings);
+  const own = (metric: string) => [[namespace, metric]];
+  const by = (metric: string, dimension: string) => eachSeries(namespace, metric, dimension);
   const graphs: Graph[] = [
     { title: "Oldest open request (s)", metrics: own(METRICS.pendingAge), stat: "Maximum" },
     { title: "From asking to approval (s)", metrics: own(METRICS.approvalLatency), stat: "p90" },
     { title: "Requests rung by the clock", metrics: own(METRICS.sweepRung), stat: "Sum" },
-    { title: "Applies by outcome", metrics: by(METRICS.applyOutcomes, "Outcome", "Sum"), stat: "Sum" },
-    { title: "Deployments by outcome", metrics: by(METRICS.deployOutcomes, "Outcome", "Sum"), stat: "Sum" },
-    { title: "Webhook deliveries by verdict", metrics: by(METRICS.webhookDeliveries, "Verdict", "Sum"), stat: "Sum" },
-    { title: "Calls to Pulumi Cloud by status", metrics: by(METRICS.cloudCalls, "Status", "Sum"), stat: "Sum" },
+    { title: "Applies by outcome", metrics: by(METRICS.applyOutcomes, "Outcome"), stat: "Sum" },
+    { title: "Deployments by outcome", metrics: by(METRICS.deployOutcomes, "Outcome"), stat: "Sum" },
+    { title: "Webhook deliveries by verdict", metrics: by(METRICS.webhookDeliveries, "Verdict"), stat: "Sum" },
+    { title: "Calls to Pulumi Cloud by status", metrics: by(METRICS.cloudCalls, "Status"), stat: "Sum" },
     { title: "Time of calls to Pulumi Cloud (ms)", metrics: own(METRICS.cloudTime), stat: "p90" },
     { title: "Principal's token refused", metrics: own(METRICS.tokenRefused), stat: "Sum" },
     { title: "Errors", metrics: each("Errors"), stat: "Sum" },
@@ -55,7 +57,7 @@ export function dashboard(site: Site, functions: Functions): aws.cloudwatch.Dash
   ];
   if (functions.notify !== undefined) {
     graphs.push(
-      { title: "Notices by outcome", metrics: by(METRICS.notices, "Outcome", "Sum"), stat: "Sum" },
+      { title: "Notices by outcome", metrics: by(METRICS.notices, "Outcome"), stat: "Sum" },
       { title: "Notices given up", metrics: own(METRICS.givenUp), stat: "Sum" },
     );
   }
@@ -73,8 +75,8 @@ export function dashboard(site: Site, functions: Functions): aws.cloudwatch.Dash
   });
 }
 
-/** All series of a metric that has one dimension, whatever its values are. */
-function by(metric: string, dimension: string, stat: string): unknown[] {
-  const search = `SEARCH('{${NAMESPACE},${dimension}} MetricName="${metric}"', '${stat}', 300)`;
+/** All series of a metric that has one dimension, whatever its values are, summed up. In quotes, since a namespace is more than letters and digits. */
+function eachSeries(namespace: string, metric: string, dimension: string): unknown[] {
+  const search = `SEARCH('{"${namespace}",${dimension}} MetricName="${metric}"', 'Sum', 300)`;
   return [[{ expression: search, id: "all" }]];
 }

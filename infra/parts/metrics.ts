@@ -1,7 +1,11 @@
 /** The metrics that the functions write, as the dashboard and the alarms name them. */
 
-/** The namespace of all of them. */
-export const NAMESPACE = "signoff";
+import type { Settings } from "../config/settings";
+
+/** The namespace of all of them: an installation's own, so that two in one account and region don't hear each other's alarms. */
+export function namespaceOf({ name }: Settings): string {
+  return `signoff/${name}`;
+}
 
 /** Each metric by what it says. */
 export const METRICS = {

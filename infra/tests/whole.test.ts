@@ -128,10 +128,10 @@ test("each function is told what it needs, and nothing else", () => {
     Object.keys(variables(of, name))
       .map((one) => one.replace("SIGNOFF_", ""))
       .sort();
-  assert.deepEqual(names(least, "receive"), ["LOG", "TABLE", "WEBHOOK_SECRET_ID"]);
-  assert.deepEqual(names(least, "api"), ["LOG", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE"]);
-  assert.deepEqual(names(least, "reconcile"), ["LOG", "SWEEP_SECONDS", "TABLE"]);
-  const worker = ["INSTALLATION", "LOG", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE", "TOKEN_PREFIX"];
+  assert.deepEqual(names(least, "receive"), ["LOG", "METRICS_NAMESPACE", "TABLE", "WEBHOOK_SECRET_ID"]);
+  assert.deepEqual(names(least, "api"), ["LOG", "METRICS_NAMESPACE", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE"]);
+  assert.deepEqual(names(least, "reconcile"), ["LOG", "METRICS_NAMESPACE", "SWEEP_SECONDS", "TABLE"]);
+  const worker = ["INSTALLATION", "LOG", "METRICS_NAMESPACE", "PUBLIC_URL", "SWEEP_SECONDS", "TABLE", "TOKEN_PREFIX"];
   assert.deepEqual([names(least, "apply"), names(least, "deploy")], [worker, worker]);
   assert.equal(variables(least, "apply").SIGNOFF_TOKEN_PREFIX, "signoff-test/principals/");
   assert.equal(
@@ -163,18 +163,36 @@ test("each function is told what it needs, and nothing else", () => {
   assert.equal(checkpoints.SIGNOFF_CHECKPOINT_KEY, most.outputs.checkpointKey?.value);
 });
 
+/** A variable that may be told before the functions read it. */
+const EARLY = "SIGNOFF_METRICS_NAMESPACE";
+
 test("every variable is one that the functions read", () => {
   const read = readFileSync(path.join(__dirname, "../../functions/src/setup.rs"), "utf8");
   for (const name of FUNCTIONS) {
     const there = [least, most].filter((run) => functionsOf(run).includes(name));
     const told = there.flatMap((run) => Object.keys(variables(run, name)));
-    for (const variable of told) assert.ok(read.includes(`"${variable}"`), variable);
+    for (const variable of told) assert.ok(variable === EARLY || read.includes(`"${variable}"`), variable);
+  }
+});
+
+test("each installation has its metrics for itself: functions, alarms and dashboard name the same namespace", () => {
+  const own = "signoff/signoff-test";
+  for (const run of [least, most]) {
+    for (const name of functionsOf(run)) assert.equal(variables(run, name).SIGNOFF_METRICS_NAMESPACE, own, name);
+    const namespaces = all(run, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ inputs }) => String(inputs.namespace));
+    assert.deepEqual([...new Set(namespaces)].sort(), ["AWS/ApiGateway", "AWS/Lambda", "AWS/SQS", own]);
+    const shown = String(one(run, "aws:cloudwatch/dashboard:Dashboard", "dashboard").inputs.dashboardBody);
+    const { widgets } = JSON.parse(shown) as { widgets: { properties: { metrics: unknown[][] } }[] };
+    for (const [first] of widgets.flatMap(({ properties }) => properties.metrics)) {
+      if (typeof first === "string") assert.ok([own, "AWS/Lambda", "AWS/SQS"].includes(first), first);
+      else assert.match((first as { expression: string }).expression, /^SEARCH\('\{"signoff\/signoff-test",[A-Z][a-z]+\} /);
+    }
   }
 });
 
 test("who sends notices is told where, with which secrets, and nothing that acts", () => {
   const told = (of: Run) => Object.keys(variables(of, "notify")).map((one) => one.replace("SIGNOFF_", "")).sort();
-  const always = ["CHANNEL_PREFIX", "LOG", "PUBLIC_URL", "TABLE"];
+  const always = ["CHANNEL_PREFIX", "LOG", "METRICS_NAMESPACE", "PUBLIC_URL", "TABLE"];
   assert.deepEqual(told(other), always);
   assert.deepEqual(told(most), [...always, "CA_BUNDLE", "GITHUB_TOKEN_ID", "GITHUB_URL", "PULUMI_URL"].sort());
   assert.equal(variables(most, "notify").SIGNOFF_CHANNEL_PREFIX, "signoff-test/channels/");
