@@ -12,8 +12,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { RustFunction } from "./components/rust-function";
 import { StreamWorker } from "./components/stream-worker";
 import { hasRescue, tells } from "./config/gates";
-import { readSettings } from "./config/settings";
+import { FUNCTIONS, readSettings } from "./config/settings";
 import { gateAlarms } from "./parts/alarms";
+import { checkArchives } from "./parts/archive";
 import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
 import { dashboard } from "./parts/dashboard";
 import { encryptionKey, useKey } from "./parts/encryption";
@@ -33,6 +34,10 @@ import { type Site, tagsOf } from "./parts/site";
 import { gatesItem, stateTable } from "./parts/table";
 
 const settings = readSettings();
+checkArchives(
+  FUNCTIONS.filter((name) => name !== "notify" || tells(settings.gates)),
+  settings.architecture,
+);
 const tags = tagsOf(settings);
 const region = aws.getRegionOutput().region;
 const account = aws.getCallerIdentityOutput().accountId;

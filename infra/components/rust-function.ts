@@ -2,14 +2,10 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { FunctionName } from "../config/settings";
 import { alarm } from "../parts/alarm";
+import { archiveOf } from "../parts/archive";
 import { namespaceOf } from "../parts/metrics";
 import { document, type Statement, trust, UNAVOIDABLE } from "../parts/policy";
 import type { Site } from "../parts/site";
-
-/** Where `make package` puts a function's archive. */
-export function archiveOf(name: FunctionName): string {
-  return `../target/lambda/${name}/bootstrap.zip`;
-}
 
 /** For how long dead letters are kept, in seconds: as long as SQS does. */
 const DEAD_LETTERS_KEPT = 14 * 24 * 60 * 60;

@@ -2,6 +2,7 @@
 
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { packaged } from "./archives";
 
 export type Inputs = Record<string, unknown>;
 
@@ -121,8 +122,16 @@ export function mocks(resources: Declared[], surprises: string[]): pulumi.runtim
   };
 }
 
-/** Runs the program with this configuration: keys without `signoff:`, data as data. */
-export async function run(config: Record<string, unknown>, secretKeys: string[] = ["tokens", "githubToken", "channelSecrets"]): Promise<Run> {
+/**
+ * Runs the program with this configuration: keys without `signoff:`, data as data. The archives are for the architecture that is configured, unless
+ * `beside` says from where to run it.
+ */
+export async function run(
+  config: Record<string, unknown>,
+  secretKeys: string[] = ["tokens", "githubToken", "channelSecrets"],
+  beside: string = packaged(config.architecture === "arm64" ? "arm64" : "x86_64"),
+): Promise<Run> {
+  process.chdir(beside);
   const resources: Declared[] = [];
   const options = new Map<string, Pick<Declared, "urn" | "protect" | "retainOnDelete" | "after">>();
   const surprises: string[] = [];
