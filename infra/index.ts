@@ -103,7 +103,7 @@ const api = new RustFunction("api", {
 });
 const reconcile = new RustFunction("reconcile", {
   site,
-  after,
+  after: [...after, ...(checkpoints?.settings ?? [])],
   timeoutSeconds: 55,
   statements: [
     ...tableStatements(table, ACCESS.reconcile),

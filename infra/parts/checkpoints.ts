@@ -10,13 +10,19 @@ import type { Site } from "./site";
 export interface Checkpoints {
   bucket: aws.s3.Bucket;
   key: aws.kms.Key;
+  /** What makes the bucket one that nobody can rewrite. Whoever writes into it comes after: an object keeps what held when it was written. */
+  settings: pulumi.Resource[];
 }
 
-/** The bucket and the key, if checkpoints are configured. Like the table, neither is ever deleted by the program. */
+/**
+ * The bucket and the key, if checkpoints are configured. Like the table, neither is ever deleted by the program; and the bucket's settings stay with
+ * it, since what is in it hangs on them.
+ */
 export function checkpointStore({ settings, tags, key: encryption }: Site): Checkpoints | undefined {
   const { enabled, retentionDays, mode } = settings.checkpoints;
   if (!enabled) return undefined;
-  const kept = { protect: true, retainOnDelete: true };
+  const stays = { retainOnDelete: true };
+  const kept = { ...stays, protect: true };
   const key = new aws.kms.Key(
     "checkpoints",
     {
@@ -30,30 +36,34 @@ export function checkpointStore({ settings, tags, key: encryption }: Site): Chec
   );
   const bucket = new aws.s3.Bucket("checkpoints", { objectLockEnabled: true, tags }, kept);
   const on = { bucket: bucket.id };
-  const versions = new aws.s3.BucketVersioning("checkpoints", {
-    ...on,
-    versioningConfiguration: { status: "Enabled" },
-  });
-  new aws.s3.BucketObjectLockConfiguration(
+  const versions = new aws.s3.BucketVersioning(
+    "checkpoints",
+    { ...on, versioningConfiguration: { status: "Enabled" } },
+    stays,
+  );
+  const lock = new aws.s3.BucketObjectLockConfiguration(
     "checkpoints",
     { ...on, rule: { defaultRetention: { mode, days: retentionDays } } },
-    { dependsOn: [versions] },
+    { ...stays, dependsOn: [versions] },
   );
-  new aws.s3.BucketPublicAccessBlock("checkpoints", {
-    ...on,
-    blockPublicAcls: true,
-    blockPublicPolicy: true,
-    ignorePublicAcls: true,
-    restrictPublicBuckets: true,
-  });
-  new aws.s3.BucketOwnershipControls("checkpoints", { ...on, rule: { objectOwnership: "BucketOwnerEnforced" } });
+  const shut = new aws.s3.BucketPublicAccessBlock(
+    "checkpoints",
+    { ...on, blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true, restrictPublicBuckets: true },
+    stays,
+  );
+  const owner = new aws.s3.BucketOwnershipControls(
+    "checkpoints",
+    { ...on, rule: { objectOwnership: "BucketOwnerEnforced" } },
+    stays,
+  );
   const algorithm =
     encryption === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: encryption.arn };
-  new aws.s3.BucketServerSideEncryptionConfiguration("checkpoints", {
-    ...on,
-    rules: [{ applyServerSideEncryptionByDefault: algorithm, bucketKeyEnabled: encryption !== undefined }],
-  });
-  return { bucket, key };
+  const encrypted = new aws.s3.BucketServerSideEncryptionConfiguration(
+    "checkpoints",
+    { ...on, rules: [{ applyServerSideEncryptionByDefault: algorithm, bucketKeyEnabled: encryption !== undefined }] },
+    stays,
+  );
+  return { bucket, key, settings: [versions, lock, shut, owner, encrypted] };
 }
 
 /** What the names of checkpoints begin with, as `functions/src/checkpoint/bucket.rs` has it. */

@@ -138,6 +138,10 @@ never("something that the trail or the credentials hang on, and that a destroy t
   for (const { type, name, protect, retainOnDelete } of run.resources.filter((one) => kept.includes(one.type))) {
     assert.deepEqual([protect, retainOnDelete], [true, true], `${type} ${name}`);
   }
+  // A bucket is what its settings make of it.
+  for (const { type, name, retainOnDelete } of run.resources.filter((one) => one.type.startsWith("aws:s3/"))) {
+    assert.equal(retainOnDelete, true, `${type} ${name}`);
+  }
 });
 
 never("a mapping that loses records, or tries one for ever", (run) => {

@@ -366,6 +366,17 @@ test("checkpoints: signed, locked, closed to the public", () => {
   assert.equal(all(least, "aws:s3/bucket:Bucket").length, 0);
 });
 
+test("no checkpoint is written before the bucket keeps it: the clock's function comes after all of the bucket's settings", () => {
+  for (const run of [most, other]) {
+    const { urn: function_, after } = one(run, LAMBDA, "reconcile");
+    const settings = run.resources.filter(({ type }) => type.startsWith("aws:s3/bucket") && type !== "aws:s3/bucket:Bucket");
+    assert.equal(settings.length, 5);
+    for (const setting of settings) assert.ok(after.includes(setting.urn), setting.type);
+    const clock = one(run, "aws:scheduler/schedule:Schedule", "schedule");
+    assert.ok(clock.after.includes(function_), "and the clock after the function");
+  }
+});
+
 test("alarms on everything that somebody has to look at, and a page that shows it", () => {
   const alarms = all(least, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ name }) => name);
   for (const run of [least, most]) {
