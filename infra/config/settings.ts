@@ -60,6 +60,8 @@ export interface Settings {
   github: { url: string | undefined; generation: number; acceptPrevious: boolean };
   /** The token that reads branches at GitHub. */
   githubToken: pulumi.Output<string> | undefined;
+  /** What a gate's environment imports, at any depth, by environment. */
+  imports: Record<string, string[]>;
   approvalRules: ApprovalRule[];
   teams: Team[];
   /** The name of a table that was restored; `undefined`: the program makes one. */
@@ -146,6 +148,7 @@ const keys = {
   }),
   webhook: fields("webhook", { manage: bool, generation: whole(1, 10_000), acceptPrevious: bool }),
   github: fields("github", { url: githubUrl, generation: whole(1, 10_000), acceptPrevious: bool }),
+  imports: byName(checked(badEnvironment), list(checked(badEnvironment))),
   approvalRules: list(rule),
   teams: list(group),
   tableName: checked((given) =>
@@ -213,6 +216,7 @@ function read(config: pulumi.Config): Settings {
     webhook: { manage: true, generation: 1, acceptPrevious: false, ...found.webhook },
     github: { url: undefined, generation: 1, acceptPrevious: false, ...found.github },
     githubToken: githubToken(config),
+    imports: found.imports ?? {},
     approvalRules: (found.approvalRules ?? []).map(({ environment = "", approvals = 1, approvers = [] }) => {
       return { environment, approvals, approvers };
     }),
@@ -241,10 +245,20 @@ function checkedTogether(settings: Settings): Settings {
   if (hasPushes(gates) && settings.githubToken === undefined) {
     throw new BadConfiguration("githubToken", "a gate names pushes, and there is no token to read branches with");
   }
+  const gated = gates.gate.map((gate) => gate.environment);
+  for (const [environment, imported] of Object.entries(settings.imports)) {
+    const path = `imports.${environment}`;
+    if (!gated.includes(environment)) throw new BadConfiguration(path, `${environment} is no gate's environment`);
+    const { organization } = partsOf(environment);
+    const astray = imported.find((one) => one === environment || partsOf(one).organization !== organization);
+    if (astray !== undefined) {
+      throw new BadConfiguration(path, `${astray}: an environment imports others, of its own organization`);
+    }
+  }
   settings.approvalRules.forEach(({ environment, approvals, approvers }, index) => {
     const path = `approvalRules[${index}]`;
-    if (!gates.gate.some((gate) => gate.environment === environment)) {
-      throw new BadConfiguration(path, `environment: ${environment} is no gate's`);
+    if (![...gated, ...Object.values(settings.imports).flat()].includes(environment)) {
+      throw new BadConfiguration(path, `environment: ${environment} is no gate's, and in imports of none`);
     }
     if (settings.approvalRules.findIndex((other) => other.environment === environment) !== index) {
       throw new BadConfiguration(path, `environment: ${environment} has a rule already`);

@@ -72,12 +72,14 @@ export function approvalRule({ environment, approvals, approvers }: ApprovalRule
   );
 }
 
-/** A principal's team: write on its stacks (admin where `destroy` may be asked for), open on the environments of its gates, and nothing else. */
+/**
+ * A principal's team: write on its stacks (admin where `destroy` may be asked for), open on the environments of its gates and on what they import, and
+ * nothing else.
+ */
 export function principalTeam({ settings }: Site, team: Team, opts: pulumi.ResourceOptions): void {
   const { principal, name, members, stacks } = team;
-  const environments = new Set(
-    settings.gates.gate.filter((gate) => gate.principal === principal).map((gate) => gate.environment),
-  );
+  const gated = settings.gates.gate.filter((gate) => gate.principal === principal).map((gate) => gate.environment);
+  const environments = new Set(gated.flatMap((environment) => [environment, ...(settings.imports[environment] ?? [])]));
   const [organization = ""] = [...environments].map((environment) => partsOf(environment).organization);
   const made = new cloud.Team(
     `team-${principal}`,

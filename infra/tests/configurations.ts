@@ -81,7 +81,9 @@ export const MOST = {
   github: { url: "https://github.example.com/api/v3", generation: 2, acceptPrevious: true },
   githubToken: GITHUB_TOKEN,
   channelSecrets: { ops: SLACK, audit: SIGNS, unheard: `${SLACK}-unheard` },
+  imports: { "acme/credentials/prod": ["acme/shared/aws", "acme/shared/dns"] },
   approvalRules: [
+    { environment: "acme/shared/aws", approvers: [{ team: "cloud" }] },
     { environment: "acme/credentials/prod", approvals: 2, approvers: [{ team: "sre" }, { user: "bob" }] },
     { environment: "beta/secrets/live", approvers: [{ user: "carol" }] },
   ],

@@ -52,7 +52,7 @@ const BAD: [Record<string, unknown>, RegExp][] = [
   [{ webhook: { acceptPrevious: true } }, /^signoff:webhook\.acceptPrevious: there is no secret before/],
   [
     { approvalRules: [{ ...RULE, environment: "acme/credentials/test" }] },
-    /^signoff:approvalRules\[0\]: environment: .* is no gate's$/,
+    /^signoff:approvalRules\[0\]: environment: .* is no gate's, and in imports of none$/,
   ],
   [{ approvalRules: [RULE, RULE] }, /^signoff:approvalRules\[1\]: environment: .* has a rule already$/],
   [{ approvalRules: [{ ...RULE, approvers: [] }] }, /^signoff:approvalRules\[0\]: approvers: without one/],
@@ -66,6 +66,19 @@ const BAD: [Record<string, unknown>, RegExp][] = [
     /approvers: signoff is a principal's team$/,
   ],
   [{ approvalRules: [{ ...RULE, selfApproval: true }] }, /^signoff:approvalRules\[0\]\.selfApproval: unknown field/],
+  [
+    { imports: { "acme/credentials/test": ["acme/shared/aws"] } },
+    /^signoff:imports\.acme\/credentials\/test: acme\/credentials\/test is no gate's environment$/,
+  ],
+  [
+    { imports: { "acme/credentials/prod": ["acme/shared/aws", "beta/shared/aws"] } },
+    /^signoff:imports\.acme\/credentials\/prod: beta\/shared\/aws: an environment imports others, of its own organization$/,
+  ],
+  [{ imports: { "acme/credentials/prod": ["acme/credentials/prod"] } }, /: an environment imports others/],
+  [
+    { imports: { "acme/credentials/prod": ["shared/aws"] } },
+    /^signoff:imports\.acme\/credentials\/prod\[0\]: an environment \(organization\/project\/environment\) is three names/,
+  ],
   [{ teams: [{ ...TEAM, principal: "other" }] }, /^signoff:teams\[0\]: principal: no gate names other$/],
   [
     { teams: [{ ...TEAM, stacks: ["acme/web/test"] }] },

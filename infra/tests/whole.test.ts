@@ -332,10 +332,12 @@ test("Open rulesets: approvals by whom it says, and never one's own", () => {
     requireReapprovalOnChange: true,
     eligibleApprovers: [{ teamName: "sre" }, { user: "bob" }],
   });
+  const imported = one(most, "pulumiservice:index:ApprovalRule", "approval-acme-shared-aws").inputs;
+  assert.deepEqual(imported.environmentIdentifier, { organization: "acme", project: "shared", name: "aws" });
   assert.equal(all(least, "pulumiservice:index:ApprovalRule").length, 0);
 });
 
-test("a principal's team has write on its stacks, admin where destroy may be asked for, and open on its environments", () => {
+test("a principal's team has write on its stacks, admin where destroy may be asked for, and open on its environments and what they import", () => {
   const stacks = all(most, "pulumiservice:index:TeamStackPermission").map(({ inputs }) => inputs);
   const permissions = stacks.map(({ team, organization, project, stack, permission }) => [
     team,
@@ -349,10 +351,17 @@ test("a principal's team has write on its stacks, admin where destroy may be ask
     ["signoff-pay", "beta", "app", "live", 103],
   ]);
   const environments = all(most, "pulumiservice:index:TeamEnvironmentPermission").map(({ inputs }) => inputs);
-  assert.deepEqual(environments.map(({ team, permission }) => [team, permission]).sort(), [
-    ["signoff", "open"],
-    ["signoff-pay", "open"],
-  ]);
+  assert.deepEqual(
+    environments.map(({ team, organization, project, environment, permission }) => {
+      return [team, `${organization}/${project}/${environment}`, permission];
+    }),
+    [
+      ["signoff", "acme/credentials/prod", "open"],
+      ["signoff", "acme/shared/aws", "open"],
+      ["signoff", "acme/shared/dns", "open"],
+      ["signoff-pay", "beta/secrets/live", "open"],
+    ],
+  );
 });
 
 test("checkpoints: signed, locked, closed to the public", () => {
