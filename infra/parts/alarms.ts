@@ -6,8 +6,11 @@ import { alarm } from "./alarm";
 import { BAD_OUTCOMES, METRICS, namespaceOf } from "./metrics";
 import type { Site } from "./site";
 
-/** How many badly signed deliveries in five minutes are more than somebody's mistake. */
-const BAD_SIGNATURES = 5;
+/**
+ * For how long one badly signed delivery is told of, in minutes. One is enough: webhooks whose secrets are right send none, and where
+ * little is deployed a wrong secret may not show a second time that day. Whoever else knows the address and rings without one is worth a look, too.
+ */
+const BAD_SIGNATURE_MINUTES = 60;
 /** How many answers of 5xx in five minutes are too many. */
 const SERVER_ERRORS = 3;
 
@@ -47,10 +50,11 @@ export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): voi
   }
   alarm(site, "bad-signatures", {
     ...own,
-    meaning: "Webhook deliveries carry wrong signatures: the two secrets differ, or somebody else is ringing.",
+    meaning:
+      "A webhook's delivery carried no good signature in the last hour: the two secrets differ (README, rotating it), or somebody else is ringing.",
     metric: METRICS.webhookDeliveries,
     dimensions: { Verdict: "bad-signature" },
-    threshold: BAD_SIGNATURES,
+    minutes: BAD_SIGNATURE_MINUTES,
   });
   alarm(site, "token-refused", {
     ...own,

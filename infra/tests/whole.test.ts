@@ -412,6 +412,12 @@ test("alarms on everything that somebody has to look at, and a page that shows i
     [silent.treatMissingData, silent.comparisonOperator, silent.threshold],
     ["breaching", "LessThanThreshold", 1],
   );
+  const forged = one(least, "aws:cloudwatch/metricAlarm:MetricAlarm", "bad-signatures").inputs;
+  assert.deepEqual(
+    [forged.statistic, forged.comparisonOperator, forged.threshold, forged.period, forged.evaluationPeriods],
+    ["Sum", "GreaterThanThreshold", 0, 3600, 1],
+    "one wrong signature tells, for an hour",
+  );
   assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "no-sweep").inputs.period, 900);
   assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "pending").inputs.threshold, 8 * 3600);
   for (const { inputs } of all(most, "aws:cloudwatch/metricAlarm:MetricAlarm")) {
