@@ -131,6 +131,11 @@ export function readGates(value: unknown): Gates {
   };
 }
 
+/** The gates as the table's item has them. */
+export function stored(gates: Gates): string {
+  return JSON.stringify(gates);
+}
+
 function checkChannels(channels: readonly Channel[], gates: readonly Gate[]): void {
   if (channels.length > MAX_CHANNELS) {
     throw new BadConfiguration("channel", `there are ${channels.length} channels; ${MAX_CHANNELS} is the most`);

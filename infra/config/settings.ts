@@ -2,7 +2,7 @@
 
 import * as pulumi from "@pulumi/pulumi";
 import { BadConfiguration, bool, byName, checked, type Decoder, fields, list, text, whole, word } from "./decode";
-import { type Gates, gateOf, hasPushes, principalsOf, readGates } from "./gates";
+import { type Gates, gateOf, hasPushes, principalsOf, readGates, stored } from "./gates";
 import { badChannel, badChannelSecret, type Channel } from "./notices";
 import { badEnvironment, badLogin, badPrincipal, badStack, partsOf } from "./names";
 
@@ -72,6 +72,11 @@ export interface Settings {
 
 /** The retention times that CloudWatch Logs knows, up to ten years, in days. */
 const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
+
+/**
+ * How many bytes the gates may have as they are stored: they are one item of the table, which takes 400 KB (409,600 bytes), keys and names of attributes included.
+ */
+export const MAX_GATES_BYTES = 400_000;
 
 /** How long a bundle of roots may be: all of a function's variables together have 4 KB. */
 const MAX_BUNDLE = 3_000;
@@ -232,6 +237,11 @@ function read(config: pulumi.Config): Settings {
 /** What has to hold between the keys. */
 function checkedTogether(settings: Settings): Settings {
   const { gates, webhook } = settings;
+  const bytes = Buffer.byteLength(stored(gates));
+  if (bytes > MAX_GATES_BYTES) {
+    const size = `the gates take ${bytes} bytes as they are stored, and an item of the table holds ${MAX_GATES_BYTES}`;
+    throw new BadConfiguration("gates", `${size}: let one gate cover several stacks (acme/*/prod), or say less in each`);
+  }
   const without = principalsOf(gates).find((principal) => settings.tokens[principal] === undefined);
   if (without !== undefined) {
     throw new BadConfiguration("tokens", `the principal ${without} of a gate has no token`);

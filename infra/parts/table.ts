@@ -1,7 +1,7 @@
 /** The one table, and the gates in it. */
 
 import * as aws from "@pulumi/aws";
-import type { Gates } from "../config/gates";
+import { type Gates, stored } from "../config/gates";
 import { EXPIRES, GATES, INDEXES, PK, SK } from "./schema";
 import type { Site } from "./site";
 
@@ -51,7 +51,7 @@ export function gatesItem(table: aws.dynamodb.Table, gates: Gates): aws.dynamodb
   const item = {
     [PK]: { S: GATES.pk },
     [SK]: { S: GATES.sk },
-    [GATES.attribute]: { S: JSON.stringify(gates) },
+    [GATES.attribute]: { S: stored(gates) },
   };
   return new aws.dynamodb.TableItem("gates", {
     tableName: table.name,

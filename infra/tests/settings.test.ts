@@ -1,5 +1,7 @@
 import * as assert from "node:assert/strict";
 import { test } from "node:test";
+import { readGates, stored } from "../config/gates";
+import { MAX_GATES_BYTES } from "../config/settings";
 import { example, GITHUB_TOKEN, LEAST, MOST, OTHER, runOf, SECRETS, SIGNS, SLACK, TOKEN } from "./configurations";
 import { run } from "./program";
 
@@ -99,6 +101,19 @@ for (const [change, said] of BAD) {
     );
   });
 }
+
+test("the gates fit into one item of the table, or the preview says by how much they don't", async () => {
+  const gate = { ...LEAST.gates.gate[0], requesters: Array.from({ length: 2_000 }, (_, index) => `somebody-${index}-of-zürich`) };
+  const gates = (count: number) => ({ gate: Array.from({ length: count }, () => gate) });
+  const size = (count: number) => Buffer.byteLength(stored(readGates(gates(count))));
+  const most = Math.floor(MAX_GATES_BYTES / size(1));
+  assert.ok(size(most) <= MAX_GATES_BYTES && MAX_GATES_BYTES < size(most + 1) && size(1) > stored(readGates(gates(1))).length);
+  await run({ ...LEAST, gates: gates(most) });
+  const said = `signoff:gates: the gates take ${size(most + 1)} bytes as they are stored, and an item of the table holds 400000: `;
+  await assert.rejects(run({ ...LEAST, gates: gates(most + 1) }), (error: Error) => {
+    return error.message.startsWith(said) || assert.fail(error.message);
+  });
+});
 
 test("without gates there is nothing to install", async () => {
   await assert.rejects(
