@@ -193,5 +193,5 @@ export const checkpointKey = checkpoints?.key.arn;
 export const dashboardUrl = pulumi.interpolate`https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#dashboards/dashboard/${page.dashboardName}`;
 export const tryIt = pulumi.interpolate`curl -sS ${url}/healthz
 export SIGNOFF_URL=${url}
-signoff gates
+signoff gates --organization ORGANIZATION
 signoff request ORGANIZATION/PROJECT/STACK update --reason "Try the gate" --wait`;

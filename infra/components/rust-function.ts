@@ -113,7 +113,7 @@ export class RustFunction extends pulumi.ComponentResource {
     };
     alarm(site, `${name}-throttles`, throttled, within);
     const dead = {
-      meaning: `${name} was given up on: see the queue. Requests go on at a sweep; look at what could not be handled.`,
+      meaning: `${name} was given up on. Requests go on at a sweep; README, "Dead letters", says how to look into the queue and empty it.`,
       namespace: "AWS/SQS",
       metric: "ApproximateNumberOfMessagesVisible",
       dimensions: { QueueName: this.deadLetters.name },

@@ -49,8 +49,9 @@ export function webhooks(
 }
 
 /**
- * The Open ruleset of an environment. It is what keeps the credentials shut, so that neither `destroy` nor a line that is lost from the
- * configuration opens them: it is protected, and stays at Pulumi Cloud even when it leaves the program.
+ * The Open ruleset of an environment. It is what keeps the credentials shut, so neither `destroy` nor a line that is lost from the configuration may
+ * open them: it is protected, so that either of them stops before it, and it stays at Pulumi Cloud when somebody has let go of it on purpose
+ * (`pulumi state unprotect`; README, "Leave what is protected").
  */
 export function approvalRule({ environment, approvals, approvers }: ApprovalRule, opts: pulumi.ResourceOptions): void {
   const { organization, project, name } = partsOf(environment);
