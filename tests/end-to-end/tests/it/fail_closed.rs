@@ -2,7 +2,7 @@
 
 use pulumi_sim::{Pattern, Revision, StackSetup, Status};
 use serde_json::json;
-use signoff_tests::{PRINCIPAL, Setup};
+use signoff_tests::{Ears, PRINCIPAL, Setup};
 
 const ENVIRONMENT: &str = "acme/credentials/prod";
 const STACK: &str = "acme/web/prod";
@@ -217,7 +217,8 @@ async fn a_token_that_now_is_somebody_elses_deploys_nothing() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let away = pulumi_sim::Fault::Redirect { location: "http://127.0.0.1:9/elsewhere".to_owned() };
+    let elsewhere = Ears::start().await;
+    let away = pulumi_sim::Fault::Redirect { location: format!("{}/elsewhere", elsewhere.url()) };
     let gate = Setup::new()
         .without_referee()
         .cloud(|cloud| _ = cloud.faults.plan(Pattern::new("POST", "/api/esc/environments/*/*/*/open/request"), away, 1))
@@ -227,5 +228,7 @@ async fn a_redirect_is_not_followed() {
     gate.expect_blocker(&id, "pulumi-cloud").await;
     gate.approve("bob", &id).await;
     gate.expect_state(&id, "succeeded").await;
+    let heard = elsewhere.heard("/elsewhere");
+    assert!(heard.is_empty(), "it went where it was sent: {heard:?}");
     gate.finish().await;
 }
