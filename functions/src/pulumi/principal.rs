@@ -1,6 +1,7 @@
 //! The calls that signoff makes as one of its principals.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::Url;
@@ -48,23 +49,30 @@ const LOGS: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/logs";
 const CANCEL: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/cancel";
 
 const UNSPECIFIED: &str = "is not what the specification says";
+const ELSEWHERE: &str = "is about another organization";
 
 /// Pulumi Cloud over REST, with the principals' tokens.
 #[derive(Debug, Clone)]
 pub struct PrincipalClient {
     client: PulumiClient,
     tokens: Tokens,
+    /// The ids of organizations, as the first change request that was asked for by its id had them. Only this process knows them.
+    organizations: Arc<Mutex<BTreeMap<Organization, String>>>,
 }
 
 impl PrincipalClient {
     /// Calls over this client with these tokens.
     pub fn new(client: PulumiClient, tokens: Tokens) -> Self {
-        Self { client, tokens }
+        Self { client, tokens, organizations: Arc::default() }
     }
 
     /// The client that carries the calls out.
     pub fn client(&self) -> &PulumiClient {
         &self.client
+    }
+
+    fn organizations(&self) -> MutexGuard<'_, BTreeMap<Organization, String>> {
+        self.organizations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn json<T: DeserializeOwned>(&self, principal: &PrincipalName, call: &Call<'_>) -> Result<T, CloudError> {
@@ -195,6 +203,10 @@ impl PulumiCloud for PrincipalClient {
         if answer.request.id != change_request {
             return Err(call.wrong("is about another change request"));
         }
+        let id = answer.request.organization.clone();
+        if *self.organizations().entry(organization.clone()).or_insert_with(|| id.clone()) != id {
+            return Err(call.wrong(ELSEWHERE));
+        }
         let created_by = answer.request.created_by.login().ok_or_else(|| call.wrong(UNSPECIFIED))?;
         let now = answer.request.now(organization, created_by);
         let rulesets = answer.gate_evaluation.applicable_gates.into_iter().map(wire::EvaluatedGate::now).collect();
@@ -242,6 +254,7 @@ impl PulumiCloud for PrincipalClient {
     ) -> Result<Vec<ChangeRequestNow>, CloudError> {
         let mut found = Vec::new();
         let mut next = None;
+        let mut id = self.organizations().get(organization).cloned();
         for _ in 0..MAX_REQUEST_PAGES {
             let mut call = Call::get(CHANGE_REQUESTS, &[organization.as_str()])
                 .query("entityType", "environment")
@@ -251,6 +264,9 @@ impl PulumiCloud for PrincipalClient {
             }
             let page: wire::ChangeRequests = self.json(principal, &call).await?;
             for request in page.change_requests {
+                if *id.get_or_insert_with(|| request.organization.clone()) != request.organization {
+                    return Err(call.wrong(ELSEWHERE));
+                }
                 let created_by = request.created_by.or_nobody().ok_or_else(|| call.wrong(UNSPECIFIED))?;
                 found.push(request.now(organization, created_by));
             }

@@ -186,6 +186,9 @@ pub(super) struct Durations {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChangeRequest {
     pub(super) id: String,
+    /// Which organization it belongs to. No answer says which name the id stands for, but it stays the same.
+    #[serde(rename = "orgID")]
+    pub(super) organization: String,
     status: String,
     latest_revision_number: i64,
     pub(super) created_by: Person,

@@ -47,7 +47,7 @@ fn person(login: &str) -> Value {
 
 fn change_request() -> Value {
     json!({
-        "id": "cr1", "status": "pending", "latestRevisionNumber": 2, "createdBy": person("signoff-deployer"),
+        "id": "cr1", "orgID": "o1", "status": "pending", "latestRevisionNumber": 2, "createdBy": person("signoff-deployer"),
         "createdAt": "2026-11-01T00:00:00Z", "action": "open", "new-field": [1],
         "entity": {"entityType": "environment", "project": "credentials", "name": "prod"},
         "gateEvaluation": {"satisfied": false, "applicableGates": [{
@@ -71,11 +71,13 @@ async fn a_change_request_is_read_leniently_and_believed_strictly() {
     let approval = good.rulesets[0].approval.as_ref().unwrap();
     assert_eq!(approval.approvers, [name("bob")], "who can't be named does not count");
 
-    for pointer in ["/id", "/status", "/latestRevisionNumber", "/createdBy", "/createdAt", "/gateEvaluation"] {
+    for pointer in ["/id", "/orgID", "/status", "/latestRevisionNumber", "/createdBy", "/createdAt", "/gateEvaluation"]
+    {
         assert!(is_unclear(&read(with(&change_request(), pointer, None)).await), "{pointer}");
     }
     for (pointer, value) in [
         ("/id", json!("cr2")),
+        ("/orgID", json!("o2")),
         ("/createdBy", person("")),
         ("/latestRevisionNumber", json!("2")),
         ("/gateEvaluation/satisfied", json!("yes")),
@@ -239,9 +241,13 @@ async fn lists_are_read_to_their_end_and_not_for_ever() {
     assert_eq!(cloud.open_requests_since(&principal, &acme, since).await.unwrap().len(), 2);
     assert!(fake.asked()[1].0.ends_with("&continuationToken=a%20b%26c"));
 
+    let elsewhere = with(&change_request(), "/orgID", Some(json!("o2")));
+    fake.json(&json!({"changeRequests": [change_request(), elsewhere], "continuationToken": null}));
+    assert!(is_unclear(&cloud.open_requests_since(&principal, &acme, since).await), "two organizations in one list");
+
     fake.json(&json!({"changeRequests": [], "continuationToken": "again"}));
     assert!(is_unclear(&cloud.open_requests_since(&principal, &acme, since).await));
-    assert_eq!(fake.asked().len(), 22);
+    assert_eq!(fake.asked().len(), 23);
 
     let event = |kind: &str, status: &str, at: &str| {
         json!({
@@ -256,7 +262,7 @@ async fn lists_are_read_to_their_end_and_not_for_ever() {
     ], "continuationToken": "again"});
     fake.json(&page);
     let changes = cloud.status_changes(&principal, &acme, "cr1").await.unwrap();
-    assert_eq!((changes.len(), fake.asked().len()), (10, 27));
+    assert_eq!((changes.len(), fake.asked().len()), (10, 28));
     assert_eq!(changes[0].to, ChangeRequestStatus::Pending);
     assert_eq!((&changes[9].to, changes[9].comment.as_deref()), (&ChangeRequestStatus::Closed, Some("no")));
     assert!(is_unclear(&cloud.status_changes(&principal, &acme, "cr2").await));

@@ -1,13 +1,17 @@
 //! A Pulumi Cloud that can't be trusted: it passes calls on to the simulated one, and lies about what was answered.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use hyper::body::Frame;
 use pulumi_sim::{Call, Pattern};
 use reqwest::{Client, Method};
 use serde_json::Value;
@@ -31,6 +35,8 @@ pub(super) struct Said {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    /// After the body it goes on for ever, and counts here what could be sent of that.
+    pub(super) endless: Option<Arc<AtomicU64>>,
 }
 
 impl Said {
@@ -108,8 +114,9 @@ async fn answer(State(hostile): State<Hostile>, request: Request) -> Response {
             status: truth.status().as_u16(),
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: truth.bytes().await.unwrap_or_default().to_vec(),
+            endless: None,
         },
-        Err(_) => Said { status: 502, headers: Vec::new(), body: Vec::new() },
+        Err(_) => Said { status: 502, headers: Vec::new(), body: Vec::new(), endless: None },
     };
     let asked = Call::new(parts.method.as_str(), &heard.target);
     for (pattern, lie) in hostile.all().iter() {
@@ -117,11 +124,33 @@ async fn answer(State(hostile): State<Hostile>, request: Request) -> Response {
             lie(&heard, &mut said);
         }
     }
-    let mut response = Response::new(Body::from(said.body));
+    let body = match said.endless {
+        Some(sent) => Body::new(Endless { begins: Some(said.body.into()), sent }),
+        None => Body::from(said.body),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(said.status).unwrap_or(StatusCode::OK);
     for (name, value) in said.headers {
         let name = HeaderName::try_from(name).expect("a header's name");
         response.headers_mut().insert(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
     }
     response
+}
+
+/// A body without an end.
+struct Endless {
+    begins: Option<Bytes>,
+    sent: Arc<AtomicU64>,
+}
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        const MORE: &[u8] = &[b' '; 16 * 1024];
+        let next = self.begins.take().unwrap_or(Bytes::from_static(MORE));
+        self.sent.fetch_add(next.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(next))))
+    }
 }

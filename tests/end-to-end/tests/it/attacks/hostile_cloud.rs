@@ -1,10 +1,12 @@
 //! Answers of a Pulumi Cloud that lies. Whatever it says, nothing is deployed that was not asked for and signed off, and nothing breaks.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use pulumi_sim::{Happened, Status};
 use serde_json::{Value, json};
-use signoff_tests::{Gate, Setup, together};
+use signoff_tests::{Gate, LIMIT, Setup, together, until};
 
 use super::STACK;
 use super::hostile::Hostile;
@@ -13,6 +15,8 @@ const CHANGE_REQUEST: &str = "/api/change-requests/*/*";
 const OPEN_REQUEST: &str = "/api/esc/environments/*/*/*/open/request";
 const DEPLOYMENTS: &str = "/api/stacks/*/*/*/deployments";
 const DEPLOYMENT: &str = "/api/stacks/*/*/*/deployments/*";
+/// The most that lies in between when nobody reads any more: the buffers of both ends, and of the system, which lets them grow.
+const IN_BETWEEN: u64 = 32 << 20;
 
 async fn hostile() -> (Gate, Hostile) {
     let mut gate = Setup::new().without_referee().start().await;
@@ -59,6 +63,25 @@ async fn an_answer_about_another_change_request_is_not_believed() {
     gate.approve("bob", &id).await;
     gate.expect_state(&id, "succeeded").await;
     gate.cancel("alice", &theirs).await;
+    gate.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_about_another_organizations_change_request_is_not_believed() {
+    let (gate, hostile) = hostile().await;
+    let id = gate.ask("alice", STACK, "update").await;
+    gate.expect_state(&id, "pending_approval").await;
+    // Alike to the last letter, but for the organization that it says that it belongs to.
+    hostile.lies("GET", CHANGE_REQUEST, approved);
+    hostile.says("GET", CHANGE_REQUEST, "/orgID", json!("org-globex"));
+    is_logged(&gate, "is about another organization").await;
+    gate.expect_blocker(&id, "pulumi-cloud").await;
+    gate.expect_looks(2).await;
+    assert_eq!(gate.request(&id).await["state"], "pending_approval");
+    assert_eq!(gate.calls("POST", "/apply"), 0);
+    hostile.repents();
+    gate.approve("bob", &id).await;
+    gate.expect_state(&id, "succeeded").await;
     gate.finish().await;
 }
 
@@ -191,8 +214,8 @@ async fn open_request_elsewhere(answer: Value) {
 async fn a_deployment_of_another_stack_or_person_is_not_adopted() {
     let (gate, hostile) = hostile().await;
     // Somebody else's deployment, with whatever mark it likes.
-    let mark = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let forged = std::sync::Arc::clone(&mark);
+    let mark = Arc::new(Mutex::new(String::new()));
+    let forged = Arc::clone(&mark);
     let theirs =
         gate.click(|cloud, now| cloud.deploy(now, "dave", STACK, &json!({"operation": "update"}))).expect("dave may");
     hostile.lies("GET", DEPLOYMENT, move |_, said| {
@@ -239,36 +262,73 @@ async fn deep_huge_compressed_and_endless_answers_cost_nothing() {
     gate.expect_state(&id, "pending_approval").await;
     let deep = format!("{}{}", "[".repeat(500_000), "]".repeat(500_000));
     let nested = format!("{}1{}", "{\"id\":".repeat(200_000), "}".repeat(200_000));
-    let bodies: [Vec<u8>; 6] = [
-        deep.into_bytes(),
-        nested.into_bytes(),
-        vec![b' '; 32 << 20],
-        format!("{{\"id\": \"{}\"}}", "x".repeat(16 << 20)).into_bytes(),
-        b"{\"id\": \"\xff\xfe\"}".to_vec(),
-        b"{\"id\": 1e999999, \"status\": \"ready\"}".to_vec(),
+    let (no_sense, too_large) = ("is not what the specification says", "an answer of more than 4194304 bytes");
+    let bodies: [(Vec<u8>, &str); 6] = [
+        (deep.into_bytes(), no_sense),
+        (nested.into_bytes(), no_sense),
+        (vec![b' '; 32 << 20], too_large),
+        (format!("{{\"id\": \"{}\"}}", "x".repeat(16 << 20)).into_bytes(), too_large),
+        (b"{\"id\": \"\xff\xfe\"}".to_vec(), no_sense),
+        (b"{\"id\": 1e999999, \"status\": \"ready\"}".to_vec(), no_sense),
     ];
-    for body in bodies {
+    for (body, why) in bodies {
         hostile.repents();
         hostile.lies("GET", CHANGE_REQUEST, move |_, said| said.body.clone_from(&body));
         gate.expect_looks(1).await;
+        is_logged(&gate, why).await;
         gate.expect_blocker(&id, "pulumi-cloud").await;
     }
-    // A few kilobytes that would be gigabytes: what says that it is compressed is not inflated, and so it is not JSON.
+    // One that begins as the truth does and never ends: what could be sent of it is what was read, and what lay in between.
     hostile.repents();
-    hostile.lies("GET", CHANGE_REQUEST, |_, said| {
-        said.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
-        said.body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let sent: Arc<Mutex<Vec<Arc<AtomicU64>>>> = Arc::default();
+    let counters = Arc::clone(&sent);
+    hostile.lies("GET", CHANGE_REQUEST, move |heard, said| {
+        approved(heard, said);
+        let counter = Arc::new(AtomicU64::new(0));
+        counters.lock().expect("nobody panicked").push(Arc::clone(&counter));
+        said.endless = Some(counter);
     });
-    gate.expect_looks(1).await;
-    gate.expect_blocker(&id, "pulumi-cloud").await;
+    gate.expect_looks(2).await;
+    is_logged(&gate, too_large).await;
+    let most = sent.lock().expect("nobody panicked").iter().map(|sent| sent.load(Ordering::Relaxed)).max();
+    assert!(most.is_some_and(|bytes| (4 << 20..IN_BETWEEN + (4 << 20)).contains(&bytes)), "{most:?} bytes were sent");
+    // What would say that bob approved if it were inflated is not JSON as it is.
+    hostile.repents();
+    hostile.lies("GET", CHANGE_REQUEST, |heard, said| {
+        approved(heard, said);
+        said.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
+        said.body = gzip(&said.body);
+    });
+    gate.expect_looks(2).await;
+    is_logged(&gate, no_sense).await;
+    assert_eq!(gate.request(&id).await["state"], "pending_approval");
+    assert_eq!(gate.calls("POST", "/apply"), 0, "an answer was inflated and believed");
     let memory = std::fs::read_to_string(format!("/proc/{}/status", gate.pid().expect("it runs"))).unwrap_or_default();
     let peak =
         memory.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    assert!(peak.is_none_or(|kilobytes| kilobytes < 300_000), "it took {peak:?} kB");
+    assert!(peak.is_none_or(|kilobytes| kilobytes < 150_000), "it took {peak:?} kB");
     hostile.repents();
     gate.approve("bob", &id).await;
     gate.expect_state(&id, "succeeded").await;
     gate.finish().await;
+}
+
+/// Waits until the last answer of Pulumi Cloud's that was of no use was so for this reason.
+async fn is_logged(gate: &Gate, why: &str) {
+    let last = || gate.log().lines().rfind(|line| line.contains("gave no usable answer")).map(str::to_owned);
+    let said = until(LIMIT, async || last().filter(|line| line.contains(why)));
+    assert!(said.await.is_some(), "{why:?} is not what is wrong with the last answer, but: {:?}", last());
+}
+
+/// A text as gzip has it: one block that is stored as it is.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("it fits into one block");
+    let sum = text.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 })
+    });
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
+    let (size, tail) = ([length, !length].map(u16::to_le_bytes), [!sum, u32::from(length)].map(u32::to_le_bytes));
+    [head.as_slice(), size.as_flattened(), text, tail.as_flattened()].concat()
 }
 
 #[tokio::test]
