@@ -1,5 +1,7 @@
 //! Tampering with the trail behind signoff's back: what the chains show, what only checkpoints show, and what becomes of the checkpoints.
 
+mod store;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
