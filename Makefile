@@ -66,9 +66,9 @@ chaos: cargo ## Everything goes wrong, on the real process: SECONDS=600 REQUESTS
 SANCOV := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-fuzz: cargo ## Looks for hostile input, guided by coverage: FUZZ=webhook, body, query, gates or answers, for SECONDS=60 each
+fuzz: cargo ## Looks for hostile input, guided by coverage: FUZZ=webhook, push, body, query, gates, answers or github, for SECONDS=60 each
 	RUSTFLAGS="$(SANCOV)" $(CARGO) build --locked --manifest-path fuzz/coverage/Cargo.toml --target $(HOST) --target-dir "$(TARGET)/fuzz"
-	for target in $(or $(FUZZ),webhook body query gates answers); do mkdir -p "$(TARGET)/fuzz/found/$$target" && \
+	for target in $(or $(FUZZ),webhook push body query gates answers github); do mkdir -p "$(TARGET)/fuzz/found/$$target" && \
 	  SIGNOFF_FUZZ_TARGET=$$target "$(TARGET)/fuzz/$(HOST)/debug/signoff-fuzz-coverage" -max_total_time=$(or $(SECONDS),60) \
 	    -timeout=5 -rss_limit_mb=1024 -max_len=1048640 -len_control=200 -artifact_prefix="$(TARGET)/fuzz/found/$$target-" \
 	    "$(TARGET)/fuzz/found/$$target" "fuzz/corpus/$$target" || exit 1; done

@@ -7,6 +7,7 @@
 mod answers;
 mod doors;
 mod gates;
+mod github;
 mod mutate;
 mod nobody;
 
@@ -21,17 +22,19 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// The most bytes that it is given.
     pub most: usize,
-    /// How often it reads them.
+    /// How often it reads them; for what is recorded, more.
     pub times: u32,
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "webhook", run: doors::webhook, most: LARGE, times: 3 },
-    Target { name: "body", run: doors::body, most: LARGE, times: 1 },
+    Target { name: "push", run: github::push, most: LARGE, times: 3 },
+    Target { name: "body", run: doors::body, most: LARGE, times: 4 },
     Target { name: "query", run: doors::query, most: 8_192, times: 4 },
     Target { name: "gates", run: gates::gates, most: 65_536, times: 2 },
     Target { name: "answers", run: answers::answers, most: 262_144, times: 18 },
+    Target { name: "github", run: github::answers, most: 262_144, times: 4 },
 ];
 
 /// A little more than the largest body that is taken.

@@ -1,4 +1,4 @@
-//! What stands behind the doors: a store that is always empty, a clock that stands still, a cloud that knows two people.
+//! What stands behind the doors: a store that is empty or nearly so, a clock that stands still, a cloud that knows three people.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +15,16 @@ use signoff_core::names::{Login, StackName};
 use signoff_functions::api::Callers;
 use signoff_functions::dynamo::{Dynamo, create_table};
 use signoff_functions::secrets::Secret;
+use tokio::sync::oneshot::Sender;
 use ulid::Ulid;
 
-/// The tokens that are known: an admin's, who may read all, and that of somebody who may ask for nothing, so that no input makes the store grow.
+/// The tokens that are known: an admin's, who may read all, that of somebody who may ask for nothing, and that of somebody who may ask for anything.
 pub(crate) const ADMIN: &str = "pul-alice";
 pub(crate) const MEMBER: &str = "pul-bob";
+pub(crate) const WRITER: &str = "pul-carol";
+
+/// Who may ask for anything.
+const WRITES: &str = "carol";
 
 /// A clock that stands still.
 #[derive(Debug, Default)]
@@ -37,7 +42,7 @@ impl Host for Clock {
     }
 }
 
-/// A cloud that knows two people of acme.
+/// A cloud that knows three people of acme.
 #[derive(Debug)]
 pub(crate) struct Cloud;
 
@@ -46,6 +51,7 @@ impl Callers for Cloud {
         let (login, role) = match token.expose() {
             ADMIN => ("alice", Role::Admin),
             MEMBER => ("bob", Role::Member),
+            WRITER => (WRITES, Role::Member),
             _ => return Err(CloudError::Unauthorized("no".to_owned())),
         };
         let login: Login = login.parse().expect("a login");
@@ -53,14 +59,17 @@ impl Callers for Cloud {
         Ok(Identity { name: login.to_string(), login, machine: None, organizations: vec![(acme, role)] })
     }
 
-    async fn stack_permission(&self, _: &Secret, _: &Login, _: &StackName) -> Result<Permission, CloudError> {
-        Ok(Permission::None)
+    async fn stack_permission(&self, _: &Secret, login: &Login, _: &StackName) -> Result<Permission, CloudError> {
+        Ok(if login.as_str() == WRITES { Permission::Admin } else { Permission::None })
     }
 }
 
-/// The ledger on an empty embedded store, on a port and a thread of its own.
-pub(crate) fn ledger() -> Arc<Dynamo> {
+const TABLE: &str = "signoff";
+
+/// An empty embedded store, on a port and a thread of its own, which ends when what comes with it is dropped.
+fn store() -> (Client, Sender<()>) {
     let (give, take) = std::sync::mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -68,7 +77,9 @@ pub(crate) fn ledger() -> Arc<Dynamo> {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
             give.send(listener.local_addr().expect("it has an address")).expect("somebody waits for it");
             let database = dynoxide::Database::memory().expect("a store can be made");
-            dynoxide::server::serve_on(listener, database).await;
+            let until = async { drop(stopped.await) };
+            // It is over either way.
+            let _ = dynoxide::server::serve_with_shutdown(listener, database, until).await;
         });
     });
     let address = take.recv().expect("the store starts");
@@ -78,13 +89,24 @@ pub(crate) fn ledger() -> Arc<Dynamo> {
         .region(Region::new("local"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
         .build();
-    let client = Client::from_conf(config);
-    let ledger = Dynamo::new(client.clone(), "signoff".to_owned());
+    (Client::from_conf(config), stop)
+}
+
+/// The ledger on an empty store.
+pub(crate) fn ledger() -> (Arc<Dynamo>, Sender<()>) {
+    let (client, stop) = store();
+    let ledger = Dynamo::new(client.clone(), TABLE.to_owned());
     let gates = "[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"acme/credentials/prod\"\n";
     let gates = Gates::from_toml(gates).expect("these are gates");
     crate::wait(async {
-        create_table(&client, "signoff").await.expect("a table can be made");
+        create_table(&client, TABLE).await.expect("a table can be made");
         ledger.put_gates(&gates).await.expect("gates can be put");
     });
-    Arc::new(ledger)
+    (Arc::new(ledger), stop)
+}
+
+/// A ledger that can't be written to, since it has no table: what comes as far as it is not recorded, and so nothing grows.
+pub(crate) fn unwritable() -> (Arc<Dynamo>, Sender<()>) {
+    let (client, stop) = store();
+    (Arc::new(Dynamo::new(client, TABLE.to_owned())), stop)
 }
