@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
+use crate::iam;
+
 /// All functions.
 pub(crate) const FUNCTIONS: [&str; 6] = ["api", "receive", "apply", "deploy", "reconcile", "notify"];
 /// How long anything that is waited for may take.
@@ -148,7 +150,6 @@ fn as_on_lambda(name: &str) -> Vec<(&'static str, String)> {
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "ASIALOCAL"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
         ("AWS_SESSION_TOKEN", "local-session"),
         ("_HANDLER", "bootstrap"),
@@ -159,6 +160,7 @@ fn as_on_lambda(name: &str) -> Vec<(&'static str, String)> {
         ("TZ", ":UTC"),
     ];
     let mut variables = fixed.map(|(name, value)| (name, value.to_owned())).to_vec();
+    variables.push(("AWS_ACCESS_KEY_ID", iam::access_key(name)));
     variables.push(("AWS_LAMBDA_FUNCTION_NAME", format!("signoff-{name}")));
     variables.push(("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/signoff-{name}")));
     variables

@@ -1,5 +1,6 @@
 //! The functions as they run on Lambda: the real programs under the emulator of `cargo lambda`, with events as AWS sends them, secrets in a Secrets
-//! Manager (moto's), the table on the embedded store, the stream through the filters of the mappings, and a simulated Pulumi Cloud.
+//! Manager (moto's), the table on the embedded store, both behind the policies that the Pulumi program declares, the stream through the filters of the mappings, and a
+//! simulated Pulumi Cloud.
 //!
 //! `SIGNOFF_LAMBDA_PROGRAMS=target/lambda` runs what `make package` packaged instead of what was built with the tests.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -7,7 +8,9 @@
 mod api;
 mod emulator;
 mod events;
+mod iam;
 mod notify;
+mod permissions;
 mod poison;
 mod reconcile;
 mod tools;

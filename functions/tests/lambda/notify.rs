@@ -9,7 +9,6 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::emulator::until;
-use crate::events;
 use crate::world::World;
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -54,8 +53,7 @@ impl Ears {
 /// The schedule wakes both that it is for.
 async fn tick(world: &World) {
     for name in ["reconcile", "notify"] {
-        let (status, answer) = world.emulator.invoke(name, &events::tick()).await;
-        assert_eq!((status, answer), (200, Value::Null), "{}", world.emulator.log(name));
+        world.tick(name).await;
     }
 }
 

@@ -60,7 +60,7 @@ async fn a_record_whose_request_cannot_be_read_comes_again_alone() {
     world.run(&["api"]);
     let (ids, batch) = asked(&mut world, &["acme/web/prod", "acme/api/prod", "acme/web/prod"]).await;
     let broken = Arc::new(AtomicBool::new(true));
-    let store = store_without(&world.store, &ids[1], Arc::clone(&broken)).await;
+    let store = store_without(&world.iam.url, &ids[1], Arc::clone(&broken)).await;
     world.run_with("apply", &[("AWS_ENDPOINT_URL_DYNAMODB", store)]);
     let sequence = batch[1]["dynamodb"]["SequenceNumber"].as_str().unwrap();
     assert_eq!(world.deliver("apply", &batch).await, [sequence], "that one, and no other");

@@ -1,6 +1,5 @@
 //! The clock.
 
-use serde_json::Value;
 use signoff_core::request::Worker;
 use signoff_functions::stream::filter::Filters;
 
@@ -17,8 +16,7 @@ async fn the_clock_rings_for_what_is_due_and_does_nothing_else() {
     world.records();
     let filters = Filters::of(Worker::Apply).unwrap();
     let rung = until("the request to be rung for", async || {
-        let (status, answer) = world.emulator.invoke("reconcile", &events::tick()).await;
-        assert_eq!((status, answer), (200, Value::Null), "{}", world.emulator.log("reconcile"));
+        world.tick("reconcile").await;
         world.records().into_iter().find(|record| filters.pass(record))
     });
     let rung = rung.await;

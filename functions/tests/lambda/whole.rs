@@ -1,18 +1,17 @@
-//! The whole path, through all five functions.
+//! The whole path, from the request to its end.
 
 use serde_json::Value;
 
-use crate::events;
 use crate::world::World;
 
-async fn words(world: &World, id: &str) -> Vec<String> {
+pub(crate) async fn words(world: &World, id: &str) -> Vec<String> {
     let (_, events) = world.call("alice", "GET", &format!("/v1/requests/{id}/events"), None).await;
     let events = events["events"].as_array().unwrap_or_else(|| panic!("{events}"));
     let word = |event: &Value| event["type"].as_str().unwrap().trim_start_matches("signoff.request.").to_owned();
     events.iter().map(word).collect()
 }
 
-fn deployed_for(world: &World, id: &str) -> usize {
+pub(crate) fn deployed_for(world: &World, id: &str) -> usize {
     let cloud = world.sim.cloud();
     let carries = |mark: &Value| mark["plaintext"] == id || *mark == *id;
     let marked = cloud.deployments().iter().filter(|one| {
@@ -44,11 +43,7 @@ async fn without_webhooks_the_clock_carries_it_to_its_end() {
     let id = world.ask("acme/web/prod").await;
     world.expect_state(&id, "pending_approval", async |_| {}).await;
     world.approve("bob", &id);
-    let tick = async |world: &World| {
-        let (status, answer) = world.emulator.invoke("reconcile", &events::tick()).await;
-        assert_eq!((status, answer), (200, Value::Null), "{}", world.emulator.log("reconcile"));
-    };
-    world.expect_state(&id, "succeeded", tick).await;
+    world.expect_state(&id, "succeeded", async |world| world.tick("reconcile").await).await;
     assert_eq!(deployed_for(&world, &id), 1);
     world.finish();
 }

@@ -1,4 +1,4 @@
-//! What is around the functions: the table, the secrets, Pulumi Cloud, and the mappings from the table's stream to the workers.
+//! What is around the functions: the table and the secrets, with IAM before both, Pulumi Cloud, and the mappings from the table's stream to the workers.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 
 use crate::emulator::{Emulator, folder, free_port, listens, until};
 use crate::events;
+use crate::iam::Iam;
 use crate::tools::emulators;
 
 /// The table's name.
@@ -42,10 +43,10 @@ const LOG: &str = "info,signoff_core=debug,signoff_functions=debug";
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) sim: Sim,
-    /// Where the store listens.
-    pub(crate) store: String,
+    pub(crate) iam: Iam,
+    /// Where Secrets Manager, KMS and S3 are, for those whom IAM does not concern.
+    pub(crate) manager: String,
     ledger: Dynamo,
-    manager: String,
     database: Database,
     iterator: Option<String>,
     folder: PathBuf,
@@ -91,9 +92,10 @@ impl World {
         put_secret(&manager, &format!("{PREFIX}default"), TOKEN).await;
         let current = put_secret(&manager, "signoff-test/webhook-2", SECRET).await;
         let previous = put_secret(&manager, "signoff-test/webhook-1", PREVIOUS).await;
+        let iam = Iam::start(&store, &manager).await;
         let variables = vec![
-            ("AWS_ENDPOINT_URL_DYNAMODB", store.clone()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", iam.url.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", iam.url.clone()),
             ("SIGNOFF_TABLE", TABLE.to_owned()),
             ("SIGNOFF_INSTALLATION", "signoff-test".to_owned()),
             ("SIGNOFF_PULUMI_URL", sim.url()),
@@ -110,9 +112,9 @@ impl World {
         Self {
             emulator,
             sim,
-            store,
-            ledger,
+            iam,
             manager,
+            ledger,
             database,
             iterator: None,
             folder,
@@ -127,9 +129,15 @@ impl World {
         self.ledger.put_gates(&Gates::from_toml(&format!("{before}{GATES}{keys}")).unwrap()).await.unwrap();
     }
 
-    /// Puts a secret into Secrets Manager.
-    pub(crate) async fn secret(&self, name: &str, value: &str) {
-        put_secret(&self.manager, name, value).await;
+    /// Puts a secret into Secrets Manager; its ARN.
+    pub(crate) async fn secret(&self, name: &str, value: &str) -> String {
+        put_secret(&self.manager, name, value).await
+    }
+
+    /// Functions that are started from now on have this variable, those that the Pulumi program gives it.
+    pub(crate) fn give(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.into()));
     }
 
     /// Starts a function, with the variables that it has on Lambda; `other` ones take their places.
@@ -137,6 +145,9 @@ impl World {
         let mut theirs: Vec<(&str, String)> =
             self.variables.iter().filter(|(key, _)| is_given(name, key)).cloned().collect();
         theirs.extend_from_slice(other);
+        if name == "notify" {
+            self.iam.configure("notices");
+        }
         self.emulator.run(name, &theirs);
         self.running.push(name.to_owned());
     }
@@ -163,7 +174,15 @@ impl World {
         let event = events::http(method, path, &headers, body.as_deref().map(str::as_bytes), false);
         let (status, answer) = self.emulator.invoke("api", &event).await;
         assert_eq!(status, 200, "{answer}\n{}", self.emulator.log("api"));
+        self.iam.check();
         (answer["statusCode"].as_u64().unwrap(), events::json_body(&answer))
+    }
+
+    /// The schedule wakes a function.
+    pub(crate) async fn tick(&self, name: &str) {
+        let (status, answer) = self.emulator.invoke(name, &events::tick()).await;
+        self.iam.check();
+        assert_eq!((status, answer), (200, Value::Null), "{}", self.emulator.log(name));
     }
 
     /// Asks for an update as alice; the request's id.
@@ -220,8 +239,10 @@ impl World {
 
     /// Hands a batch to a worker; the sequence numbers of those that have to come again.
     pub(crate) async fn deliver(&self, worker: &str, batch: &[Value]) -> Vec<String> {
+        self.iam.read_stream(worker);
         let (status, answer) = self.emulator.invoke(worker, &json!({"Records": batch})).await;
         assert_eq!(status, 200, "{answer}\n{}", self.emulator.log(worker));
+        self.iam.check();
         let failures = answer["batchItemFailures"].as_array().unwrap_or_else(|| panic!("{answer}"));
         failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
     }
@@ -236,8 +257,9 @@ impl World {
         .await;
     }
 
-    /// Ends the test: no function panicked, and none wrote a token or a secret into its log.
+    /// Ends the test: no function panicked, called what its policies do not grant it, or wrote a token or a secret into its log.
     pub(crate) fn finish(self) {
+        self.iam.check();
         for name in &self.running {
             let log = self.emulator.log(name);
             assert!(!log.contains("panicked at"), "{name} panicked:\n{log}");
@@ -257,8 +279,13 @@ fn is_given(function: &str, variable: &str) -> bool {
     match variable {
         "SIGNOFF_TOKEN_PREFIX" | "SIGNOFF_INSTALLATION" => matches!(function, "apply" | "deploy"),
         "SIGNOFF_WEBHOOK_SECRET_ID" | "SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID" => function == "receive",
+        "SIGNOFF_GITHUB_SECRET_ID" => function == "receive",
+        "SIGNOFF_GITHUB_TOKEN_ID" | "SIGNOFF_GITHUB_URL" => matches!(function, "apply" | "notify"),
         "SIGNOFF_CHANNEL_PREFIX" => function == "notify",
-        "SIGNOFF_PULUMI_URL" | "SIGNOFF_PUBLIC_URL" => matches!(function, "api" | "apply" | "deploy" | "notify"),
+        "SIGNOFF_CHECKPOINT_BUCKET" | "SIGNOFF_CHECKPOINT_KEY" => function == "reconcile",
+        "SIGNOFF_PULUMI_URL" | "SIGNOFF_CA_BUNDLE" | "SIGNOFF_PUBLIC_URL" => {
+            matches!(function, "api" | "apply" | "deploy" | "notify")
+        }
         _ => true,
     }
 }
