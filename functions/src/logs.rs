@@ -20,7 +20,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::metrics::{EmbeddedMetrics, TARGET as METRICS};
+use crate::metrics::{EmbeddedMetrics, Namespace, TARGET as METRICS};
 
 /// The target of the spans that say what is worked on; they are always on here.
 pub const WORK: &str = "signoff::work";
@@ -47,19 +47,20 @@ impl Lines for StandardOutput {
     }
 }
 
-/// What takes the log and the metrics of a function: `filter` says what is logged, `host` when it is, `lines` where it goes.
+/// What takes the log and the metrics of a function: `filter` says what is logged, `namespace` whose metrics these are, `host` when it is, `lines` where it goes.
 ///
 /// # Errors
 /// If the filter is none.
 pub fn subscriber<L: Lines + Clone>(
     filter: &str,
+    namespace: Namespace,
     host: Arc<dyn Host>,
     lines: L,
 ) -> Result<impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>, ParseError> {
     let spans = format!("{WORK}=trace").parse()?;
     let chosen = EnvFilter::try_new(filter)?.add_directive(spans);
     let log = JsonLog { lines: lines.clone() }.with_filter(chosen.and(filter_fn(is_ours_or_plain)));
-    let metrics = EmbeddedMetrics::new(host, lines)
+    let metrics = EmbeddedMetrics::new(namespace, host, lines)
         .with_filter(filter_fn(|metadata: &Metadata<'_>| metadata.target() == METRICS));
     Ok(Registry::default().with(log).with(metrics))
 }

@@ -4,6 +4,7 @@
 //! `signoff local`, nobody hears them. The domain's own are in `signoff_core::measure`.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,47 @@ pub use signoff_core::measure::TARGET;
 
 use crate::logs::Lines;
 
-/// The namespace of all metrics.
-pub const NAMESPACE: &str = "signoff";
+/// The namespace of all metrics: by it, dashboards and alarms tell one installation's from another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// The longest that CloudWatch takes.
+    const MAX_LENGTH: usize = 255;
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("signoff".to_owned())
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = BadNamespace;
+
+    fn from_str(text: &str) -> Result<Self, BadNamespace> {
+        // What CloudWatch does not take as a namespace it drops without a word, with every metric in it.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_/#: ".contains(c);
+        let good = (1..=Self::MAX_LENGTH).contains(&text.len())
+            && text.chars().all(is_plain)
+            && text.trim() == text
+            && !text.starts_with(':')
+            && !text.starts_with("AWS/");
+        if good { Ok(Self(text.to_owned())) } else { Err(BadNamespace) }
+    }
+}
+
+/// No namespace of CloudWatch's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a namespace has 1 to 255 letters, digits, spaces and . - _ / # :, begins with neither a colon nor AWS/, and has no space at its ends"
+)]
+pub struct BadNamespace;
 
 /// A metric: its name, its unit, and the sets of dimensions under which it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,14 +199,15 @@ pub async fn swept<L: Ledger, H: Host>(ledger: &L, host: &H, rung: usize) -> Res
 
 /// Writes events under [`TARGET`] as documents of the embedded metric format, one line each.
 pub struct EmbeddedMetrics<L> {
+    namespace: Namespace,
     host: Arc<dyn Host>,
     lines: L,
 }
 
 impl<L: Lines> EmbeddedMetrics<L> {
-    /// `host` says when something happens, `lines` where it is written.
-    pub fn new(host: Arc<dyn Host>, lines: L) -> Self {
-        Self { host, lines }
+    /// `namespace` says whose metrics these are, `host` when something happens, `lines` where it is written.
+    pub fn new(namespace: Namespace, host: Arc<dyn Host>, lines: L) -> Self {
+        Self { namespace, host, lines }
     }
 }
 
@@ -183,14 +224,14 @@ impl<S: Subscriber, L: Lines> Layer<S> for EmbeddedMetrics<L> {
         }
         let mut said = Said::default();
         event.record(&mut said);
-        if let Some(document) = document(&said.0, self.host.now()) {
+        if let Some(document) = document(&self.namespace, &said.0, self.host.now()) {
             self.lines.write(&document.to_string());
         }
     }
 }
 
 /// The document that says this; `None` if there is no metric in it that is known, with all its dimensions.
-fn document(said: &Map<String, Value>, at: Timestamp) -> Option<Value> {
+fn document(namespace: &Namespace, said: &Map<String, Value>, at: Timestamp) -> Option<Value> {
     let mut members = Map::new();
     let mut directives = Vec::new();
     for metric in METRICS {
@@ -204,7 +245,7 @@ fn document(said: &Map<String, Value>, at: Timestamp) -> Option<Value> {
             members.insert((*name).to_owned(), said.get(*name)?.clone());
         }
         directives.push(json!({
-            "Namespace": NAMESPACE,
+            "Namespace": namespace.as_str(),
             "Dimensions": metric.dimensions,
             "Metrics": [{"Name": metric.name, "Unit": metric.unit}],
         }));

@@ -19,6 +19,7 @@
 //! | `SIGNOFF_CHECKPOINT_BUCKET` | where checkpoints of the audit trail go (`reconcile`; optional) |
 //! | `SIGNOFF_CHECKPOINT_KEY` | the ARN of the KMS key that signs them (`reconcile`; with the bucket) |
 //! | `SIGNOFF_LOG` | a tracing filter (default `info`) |
+//! | `SIGNOFF_METRICS_NAMESPACE` | the metrics' namespace in CloudWatch, one for each installation (default `signoff`) |
 //!
 //! Nothing is sent before the first event: secrets, credentials and where checkpoints stand are read when something needs them.
 
@@ -39,6 +40,7 @@ use crate::dynamo::Dynamo;
 use crate::github::{GITHUB_URL, GitHubClient, Token};
 use crate::logs::{self, StandardOutput};
 use crate::machine::Machine;
+use crate::metrics::Namespace;
 use crate::notices::{Sender, TIMEOUT};
 use crate::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use crate::receive::{Receive, StoredSecrets};
@@ -74,7 +76,11 @@ impl Function {
     pub async fn start() -> Result<Self, Error> {
         let machine = Arc::new(Machine::new());
         let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned());
-        logs::subscriber(&filter, machine.clone(), StandardOutput)
+        let namespace = match variable("SIGNOFF_METRICS_NAMESPACE") {
+            Some(name) => name.parse().map_err(|error| format!("SIGNOFF_METRICS_NAMESPACE: {error}"))?,
+            None => Namespace::default(),
+        };
+        logs::subscriber(&filter, namespace, machine.clone(), StandardOutput)
             .map_err(|error| format!("SIGNOFF_LOG is no tracing filter: {error}"))?
             .try_init()?;
         let http = Http::new()?;

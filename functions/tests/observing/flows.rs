@@ -24,7 +24,7 @@ use signoff_functions::api::{self, Api};
 use signoff_functions::dynamo::{Dynamo, create_table};
 use signoff_functions::logs::subscriber;
 use signoff_functions::machine::Machine;
-use signoff_functions::metrics;
+use signoff_functions::metrics::{self, Namespace};
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive, WebhookSecrets};
 use signoff_functions::secrets::{Secret, Tokens};
@@ -51,7 +51,8 @@ struct Gate {
 impl Gate {
     async fn start() -> Self {
         let kept = Kept::default();
-        let subscriber = subscriber("signoff_core=debug,signoff_functions=debug,info", Arc::new(Still), kept.clone());
+        let filter = "signoff_core=debug,signoff_functions=debug,info";
+        let subscriber = subscriber(filter, Namespace::default(), Arc::new(Still), kept.clone());
         let written = tracing::subscriber::set_default(subscriber.unwrap());
         let mut cloud = seed::acme(1);
         cloud.timing = Pace { accept_ms: 5, run_ms: 10 };

@@ -50,6 +50,7 @@ fn levels_are_chosen_by_the_filter() {
     assert!(
         signoff_functions::logs::subscriber(
             "no=such=filter",
+            signoff_functions::metrics::Namespace::default(),
             std::sync::Arc::new(super::Still),
             super::Kept::default()
         )

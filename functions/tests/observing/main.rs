@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use signoff_core::host::Host;
 use signoff_functions::logs::{Lines, subscriber};
+use signoff_functions::metrics::Namespace;
 
 /// A clock that stands still.
 struct Still;
@@ -55,7 +56,7 @@ impl Kept {
 /// What is written under this filter while `work` is done.
 fn written(filter: &str, work: impl FnOnce()) -> Kept {
     let kept = Kept::default();
-    let subscriber = subscriber(filter, Arc::new(Still), kept.clone()).unwrap();
+    let subscriber = subscriber(filter, Namespace::default(), Arc::new(Still), kept.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, work);
     kept
 }

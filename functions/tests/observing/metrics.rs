@@ -1,11 +1,13 @@
 //! The metrics: each document against the rules of the embedded metric format, and the names against those of the dashboard and the alarms.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use signoff_functions::metrics::{METRICS, NAMESPACE, TARGET, Verdict};
+use signoff_functions::logs::subscriber;
+use signoff_functions::metrics::{BadNamespace, METRICS, Namespace, TARGET, Verdict};
 
-use super::written;
+use super::{Kept, Still, written};
 
 /// CloudWatch's units that are used here.
 const UNITS: [&str; 3] = ["Seconds", "Milliseconds", "Count"];
@@ -19,7 +21,7 @@ fn check(document: &Value) {
     let directives = meta["CloudWatchMetrics"].as_array().unwrap();
     assert!(!directives.is_empty());
     for directive in directives {
-        assert_eq!(directive["Namespace"], NAMESPACE);
+        assert_eq!(directive["Namespace"], Namespace::default().as_str());
         let sets = directive["Dimensions"].as_array().unwrap();
         assert!(!sets.is_empty(), "without a set of dimensions no metric is made");
         for name in sets.iter().flat_map(|set| set.as_array().unwrap()) {
@@ -77,6 +79,20 @@ fn what_is_no_metric_makes_no_document_and_no_line() {
 }
 
 #[test]
+fn an_installation_has_a_namespace_of_its_own() {
+    let kept = Kept::default();
+    let namespace: Namespace = "signoff/gate-2".parse().unwrap();
+    let subscriber = subscriber("off", namespace, Arc::new(Still), kept.clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, || tracing::trace!(target: TARGET, TokenRefused = 1_u64));
+    assert_eq!(kept.documents()[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"], "signoff/gate-2");
+    let long = "n".repeat(256);
+    for bad in ["", " ", "signoff ", ":signoff", "AWS/Lambda", "sign\noff", "sïgnoff", long.as_str()] {
+        assert_eq!(bad.parse::<Namespace>(), Err(BadNamespace), "{bad}");
+    }
+    assert_eq!("Gate 2: a.b-c_d/e#f".parse::<Namespace>().unwrap().as_str(), "Gate 2: a.b-c_d/e#f");
+}
+
+#[test]
 fn names_dimensions_and_words_are_those_of_the_dashboard_and_the_alarms() {
     let parts = |name: &str| {
         std::fs::read_to_string(format!("{}/../infra/parts/{name}.ts", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -86,7 +102,6 @@ fn names_dimensions_and_words_are_those_of_the_dashboard_and_the_alarms() {
     let (table, rest) = table.split_once("} as const").unwrap();
     let quoted = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
     assert_eq!(quoted(table), METRICS.iter().map(|metric| metric.name.to_owned()).collect());
-    assert!(metrics.contains(&format!(r#"NAMESPACE = "{NAMESPACE}""#)));
     let (_, verdicts) = rest.split_once("VERDICTS = ").unwrap();
     assert_eq!(quoted(verdicts), Verdict::ALL.iter().map(|verdict| verdict.as_str().to_owned()).collect());
     for metric in METRICS {
