@@ -22,8 +22,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::metrics::{EmbeddedMetrics, Namespace, TARGET as METRICS};
 
-/// The target of the spans that say what is worked on; they are always on here.
+/// The target of the spans that say what is worked on; like the one of the invocation, they are on whatever the filter says.
 pub const WORK: &str = "signoff::work";
+
+/// What the target of the invocation's span begins with.
+const RUNTIME: &str = "lambda_runtime";
 
 /// How a Pulumi access token begins.
 const TOKEN: &str = "pul-";
@@ -57,9 +60,8 @@ pub fn subscriber<L: Lines + Clone>(
     host: Arc<dyn Host>,
     lines: L,
 ) -> Result<impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>, ParseError> {
-    let spans = format!("{WORK}=trace").parse()?;
-    let chosen = EnvFilter::try_new(filter)?.add_directive(spans);
-    let log = JsonLog { lines: lines.clone() }.with_filter(chosen.and(filter_fn(is_ours_or_plain)));
+    let chosen = EnvFilter::try_new(filter)?.and(filter_fn(is_ours_or_plain));
+    let log = JsonLog { lines: lines.clone() }.with_filter(chosen.or(filter_fn(says_where)));
     let metrics = EmbeddedMetrics::new(namespace, host, lines)
         .with_filter(filter_fn(|metadata: &Metadata<'_>| metadata.target() == METRICS));
     Ok(Registry::default().with(log).with(metrics))
@@ -69,6 +71,12 @@ pub fn subscriber<L: Lines + Clone>(
 fn is_ours_or_plain(metadata: &Metadata<'_>) -> bool {
     let ours = metadata.target().starts_with("signoff") && metadata.target() != METRICS;
     ours || *metadata.level() <= LevelFilter::INFO
+}
+
+/// Whether this is a span that says what is worked on, or in which invocation: a warning that does not say so is of little use.
+fn says_where(metadata: &Metadata<'_>) -> bool {
+    let invocation = || metadata.target().starts_with(RUNTIME) && *metadata.level() <= LevelFilter::INFO;
+    metadata.is_span() && (metadata.target() == WORK || invocation())
 }
 
 /// Writes the lines.

@@ -35,6 +35,24 @@ fn a_line_has_the_fields_of_all_that_is_around_it() {
 }
 
 #[test]
+fn a_warning_says_in_which_invocation_whatever_the_filter_says() {
+    for filter in ["warn", "error", "signoff_core=error"] {
+        let kept = written(filter, || {
+            let invocation = tracing::info_span!(target: "lambda_runtime::layers::trace", "Lambda runtime invoke", requestId = "r-1");
+            let _in = invocation.enter();
+            let work = tracing::trace_span!(target: WORK, "work", request = "req_01");
+            let _at = work.enter();
+            tracing::info!(target: "lambda_runtime::layers::trace", "no span");
+            tracing::info!(target: "signoff_core::look", "not asked for");
+            tracing::error!(target: "signoff_core::look", "worse");
+        });
+        let lines = kept.documents();
+        assert_eq!(lines.len(), 1, "{filter}: {lines:?}");
+        assert_eq!((&lines[0]["requestId"], &lines[0]["request"]), (&json!("r-1"), &json!("req_01")), "{filter}");
+    }
+}
+
+#[test]
 fn levels_are_chosen_by_the_filter() {
     let levels = |filter: &str| {
         let kept = written(filter, || {
