@@ -4,6 +4,7 @@
 //! (`--only-lambda-apis`): it would do so with `cargo run`, which would build them once more with other features. They are started here, with nothing in
 //! their environment but what Lambda gives them and what the Pulumi program sets.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::iam;
+use crate::{iam, runtime};
 
 /// All functions.
 pub(crate) const FUNCTIONS: [&str; 6] = ["api", "receive", "apply", "deploy", "reconcile", "notify"];
@@ -27,7 +28,9 @@ pub(crate) struct Emulator {
     pub(crate) url: String,
     folder: PathBuf,
     client: reqwest::Client,
-    functions: Vec<Child>,
+    functions: Vec<(String, Child)>,
+    /// Where each function asks for work.
+    runtimes: BTreeMap<String, String>,
     _emulator: Child,
 }
 
@@ -96,18 +99,36 @@ impl Emulator {
         listens(port, &mut emulator, &log).await;
         let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        Self { url, folder: folder.to_owned(), client, functions: Vec::new(), _emulator: emulator }
+        Self {
+            url,
+            folder: folder.to_owned(),
+            client,
+            functions: Vec::new(),
+            runtimes: BTreeMap::new(),
+            _emulator: emulator,
+        }
     }
 
-    /// Starts a function with these variables.
-    pub(crate) fn run(&mut self, name: &str, variables: &[(&str, String)]) {
+    /// Starts a function with these variables, whose invocations may take this long.
+    pub(crate) fn run(&mut self, name: &str, variables: &[(&str, String)], time: Duration) {
         let log = File::create(self.folder.join(format!("{name}.log"))).unwrap();
         let mut command = Command::new(program(name));
-        let runtime = format!("{}/.rt/{name}", self.url);
+        let runtime = format!(
+            "{}/.rt/{name}",
+            self.runtimes.entry(name.to_owned()).or_insert_with(|| runtime::before(&self.url, time))
+        );
         command.env_clear().envs(as_on_lambda(name)).env("AWS_LAMBDA_RUNTIME_API", runtime);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.functions.push(command.kill_on_drop(true).spawn().unwrap());
+        self.functions.push((name.to_owned(), command.kill_on_drop(true).spawn().unwrap()));
+    }
+
+    /// Ends a function, as Lambda does with one that it has no use for.
+    pub(crate) async fn end(&mut self, name: &str) {
+        for (_, child) in self.functions.extract_if(.., |(known, _)| known == name) {
+            let mut child = child;
+            child.kill().await.unwrap();
+        }
     }
 
     /// Invokes a function with an event; the status, and what it gave back.

@@ -12,8 +12,20 @@ mod iam;
 mod notify;
 mod permissions;
 mod poison;
+mod pushes;
 mod reconcile;
+mod runtime;
+mod tls;
 mod tools;
 mod webhooks;
 mod whole;
 mod world;
+
+#[expect(dead_code, unreachable_pub, reason = "the GitHub that the tests of the whole have, which use all of it")]
+#[expect(clippy::expect_used, reason = "a test that can't go on fails")]
+#[path = "../../../tests/end-to-end/src/github.rs"]
+mod github;
+#[expect(dead_code, unreachable_pub, reason = "what it sends its webhooks with")]
+#[expect(clippy::expect_used, reason = "a test that can't go on fails")]
+#[path = "../../../tests/end-to-end/src/http.rs"]
+mod http;

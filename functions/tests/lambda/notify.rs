@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use crate::emulator::until;
 use crate::world::World;
 
-const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Whoever listens.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Inside>>);
+pub(crate) struct Ears(Arc<Mutex<Inside>>);
 
 #[derive(Default)]
 struct Inside {
@@ -24,7 +24,7 @@ struct Inside {
 }
 
 impl Ears {
-    async fn start() -> (Self, String) {
+    pub(crate) async fn start() -> (Self, String) {
         let ears = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -85,6 +85,7 @@ async fn what_is_due_is_sent_signed_and_once() {
     assert_eq!(first.1["data"]["request"]["id"], id.as_str());
     assert_eq!(first.1["data"]["link"], format!("https://signoff.example.com/v1/requests/{id}"));
     let log = world.emulator.log("notify");
+    assert!(log.contains(r#""Namespace":"signoff/test""#), "{log}");
     assert!(log.contains("\"Notices\":1") && log.contains("a notice could not be sent"), "{log}");
     assert!(!log.contains(KEY), "the log holds the key");
     world.finish();

@@ -61,9 +61,12 @@ async fn a_record_whose_request_cannot_be_read_comes_again_alone() {
     let (ids, batch) = asked(&mut world, &["acme/web/prod", "acme/api/prod", "acme/web/prod"]).await;
     let broken = Arc::new(AtomicBool::new(true));
     let store = store_without(&world.iam.url, &ids[1], Arc::clone(&broken)).await;
-    world.run_with("apply", &[("AWS_ENDPOINT_URL_DYNAMODB", store)]);
+    world.run_with("apply", &[("AWS_ENDPOINT_URL_DYNAMODB", store), ("SIGNOFF_LOG", "warn".to_owned())]);
     let sequence = batch[1]["dynamodb"]["SequenceNumber"].as_str().unwrap();
     assert_eq!(world.deliver("apply", &batch).await, [sequence], "that one, and no other");
+    let log = world.emulator.log("apply");
+    let told = log.lines().find(|line| line.contains("a record has to come again")).unwrap();
+    assert!(told.contains(r#""requestId":""#), "in which invocation was it? {told}");
     for id in [&ids[0], &ids[2]] {
         world.expect_state(id, "pending_approval", async |_| {}).await;
     }

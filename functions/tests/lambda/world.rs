@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynoxide::Database;
@@ -53,6 +54,7 @@ pub(crate) struct World {
     _secrets: Child,
     variables: Vec<(&'static str, String)>,
     running: Vec<String>,
+    secret: Vec<String>,
 }
 
 impl World {
@@ -107,6 +109,7 @@ impl World {
             // What is due is due soon, so that nothing has to be waited for.
             ("SIGNOFF_SWEEP_SECONDS", "1".to_owned()),
             ("SIGNOFF_LOG", LOG.to_owned()),
+            ("SIGNOFF_METRICS_NAMESPACE", "signoff/test".to_owned()),
         ];
         let running = Vec::new();
         Self {
@@ -121,6 +124,7 @@ impl World {
             _secrets: secrets,
             variables,
             running,
+            secret: [SECRET, PREVIOUS, TOKEN, "pul-alice", "pul-bob"].map(str::to_owned).to_vec(),
         }
     }
 
@@ -140,15 +144,25 @@ impl World {
         self.variables.push((name, value.into()));
     }
 
+    /// These may stand in no log.
+    pub(crate) fn hide(&mut self, secrets: &[&str]) {
+        self.secret.extend(secrets.iter().map(|secret| (*secret).to_owned()));
+    }
+
     /// Starts a function, with the variables that it has on Lambda; `other` ones take their places.
     pub(crate) fn run_with(&mut self, name: &str, other: &[(&str, String)]) {
+        self.run_within(name, other, time_of(name));
+    }
+
+    /// The same, with another time-out.
+    pub(crate) fn run_within(&mut self, name: &str, other: &[(&str, String)], time: Duration) {
         let mut theirs: Vec<(&str, String)> =
             self.variables.iter().filter(|(key, _)| is_given(name, key)).cloned().collect();
         theirs.extend_from_slice(other);
         if name == "notify" {
             self.iam.configure("notices");
         }
-        self.emulator.run(name, &theirs);
+        self.emulator.run(name, &theirs, time);
         self.running.push(name.to_owned());
     }
 
@@ -263,7 +277,7 @@ impl World {
         for name in &self.running {
             let log = self.emulator.log(name);
             assert!(!log.contains("panicked at"), "{name} panicked:\n{log}");
-            for secret in [SECRET, PREVIOUS, TOKEN, "pul-alice", "pul-bob"] {
+            for secret in &self.secret {
                 assert!(!log.contains(secret), "the log of {name} holds a secret");
             }
         }
@@ -272,6 +286,15 @@ impl World {
         // What can't be removed goes with the target directory.
         drop(std::fs::remove_dir_all(folder));
     }
+}
+
+/// How long an invocation of a function may take, as the Pulumi program has it.
+fn time_of(function: &str) -> Duration {
+    Duration::from_secs(match function {
+        "apply" | "deploy" | "notify" => 120,
+        "reconcile" => 55,
+        _ => 28,
+    })
 }
 
 /// Whether the Pulumi program gives a function this variable.
