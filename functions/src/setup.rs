@@ -26,7 +26,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Error;
 use signoff_core::branches::Branches;
 use signoff_core::look::{Gatekeeper, Timing};
@@ -57,7 +57,9 @@ const BUDGET: Duration = Duration::from_secs(60);
 pub type Keeper = Gatekeeper<Dynamo, PrincipalClient, Machine>;
 
 /// The longest that writing checkpoints may take in one sweep. What is not written then is made up for.
-pub const CHECKPOINT_TIME: Duration = Duration::from_secs(40);
+const CHECKPOINT_TIME: Duration = Duration::from_secs(40);
+/// How long before the end of an invocation there are to be no more calls: what it came to still has to be told.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What every function has.
 #[derive(Debug, Clone)]
@@ -222,6 +224,13 @@ impl Function {
     }
 }
 
+/// How long writing checkpoints may take in an invocation that ends at this time (in milliseconds since 1970): what the sweep before it left, and never
+/// so long that the invocation is cut off.
+pub fn checkpoint_time(deadline: u64, now: Timestamp) -> Duration {
+    let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Duration::from_millis(deadline.saturating_sub(now)).saturating_sub(FAREWELL).min(CHECKPOINT_TIME)
+}
+
 fn pulumi(options: ClientOptions) -> Result<PulumiClient, Error> {
     let url = variable("SIGNOFF_PULUMI_URL").unwrap_or_else(|| "https://api.pulumi.com".to_owned());
     Ok(PulumiClient::trusting(&url, options, &trust()?)?)
@@ -247,4 +256,19 @@ fn variable(name: &str) -> Option<String> {
 
 fn needed(name: &str) -> Result<String, Error> {
     variable(name).ok_or_else(|| format!("{name} is not set").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_have_what_the_sweep_left_of_the_invocation() {
+        let now = Timestamp::from_second(1_795_435_200).unwrap();
+        let left = |seconds: u64| checkpoint_time((1_795_435_200 + seconds) * 1_000, now);
+        assert_eq!(left(55), CHECKPOINT_TIME, "a sweep that took no time");
+        assert_eq!(left(20), Duration::from_secs(18));
+        assert_eq!((left(2), left(0)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(checkpoint_time(0, now), Duration::ZERO);
+    }
 }

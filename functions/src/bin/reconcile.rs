@@ -7,23 +7,24 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use signoff_core::host::Host as _;
 use signoff_core::sweep::sweep;
 use signoff_functions::metrics;
-use signoff_functions::setup::{CHECKPOINT_TIME, Function};
+use signoff_functions::setup::{Function, checkpoint_time};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = Function::start().await?;
     let every = function.sweep_every()?;
     let checkpoints = function.checkpoints()?;
-    let work = async |_tick: LambdaEvent<Value>| {
+    let work = async |tick: LambdaEvent<Value>| {
         let rung = sweep(function.ledger(), function.machine(), every).await?;
         tracing::info!(rung, "swept");
         metrics::swept(function.ledger(), function.machine(), rung).await?;
         if let Some(checkpoints) = &checkpoints {
             let written = checkpoints.sweep(function.ledger(), function.machine());
-            let kept =
-                tokio::time::timeout(CHECKPOINT_TIME, written).await.map_err(|_| "checkpoints took too long")??;
+            let left = checkpoint_time(tick.context.deadline, function.machine().now());
+            let kept = tokio::time::timeout(left, written).await.map_err(|_| "checkpoints took too long")??;
             tracing::debug!(kept, "checkpoints are written");
         }
         Ok::<_, Error>(())
