@@ -109,14 +109,15 @@ impl Iam {
     }
 
     /// What is granted to these functions and was not used so far.
-    pub(crate) fn unused(&self, functions: &[String]) -> Vec<String> {
+    pub(crate) fn unused(&self, functions: &[&str]) -> Vec<String> {
         let (granted, used) = (self.inside.granted.lock().unwrap(), self.inside.used.lock().unwrap());
-        let unused = |function: &String| {
-            let used = used.get(function).cloned().unwrap_or_default();
-            let left: Vec<String> = granted.get(function).into_iter().flatten().cloned().collect();
-            left.into_iter().filter(move |one| !used.contains(one)).map(|one| format!("{function}: {one}")).collect()
-        };
-        functions.iter().flat_map(|function| -> Vec<String> { unused(function) }).collect()
+        let is_used = |function: &str, grant: &String| used.get(function).is_some_and(|used| used.contains(grant));
+        let mut unused = Vec::new();
+        for function in functions {
+            let theirs = granted.get(*function).into_iter().flatten();
+            unused.extend(theirs.filter(|one| !is_used(function, one)).map(|one| format!("{function}: {one}")));
+        }
+        unused
     }
 
     /// Whether a function may do this. Notes the answer.

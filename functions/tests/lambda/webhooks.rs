@@ -10,7 +10,7 @@ use crate::world::{PREVIOUS, SECRET, World};
 const BODY: &str =
     "{ \"organization\":{\"githubLogin\":\"acme\"} ,\n\t\"changeRequestId\": \"cr-1\", \"more\": \"\\u00e9 é\"}\r\n";
 
-async fn ring(world: &World, id: &str, signature: &str, body: &[u8], base64: bool) -> (u64, Value) {
+pub(crate) async fn ring(world: &World, id: &str, signature: &str, body: &[u8], base64: bool) -> (u64, Value) {
     let headers = [
         ("Content-Type", "application/json"),
         ("Pulumi-Webhook-ID", id),
