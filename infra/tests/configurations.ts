@@ -109,10 +109,14 @@ export const OTHER = {
   checkpoints: { enabled: true },
 };
 
+/** The example in the repository, as it is written. */
+export function written(): string {
+  return readFileSync(path.join(__dirname, "..", "Pulumi.example.yaml"), "utf8");
+}
+
 /** The example in the repository, with a token. */
 export function example(): Record<string, unknown> {
-  const text = readFileSync(path.join(__dirname, "..", "Pulumi.example.yaml"), "utf8");
-  const { config } = parse(text) as { config: Record<string, unknown> };
+  const { config } = parse(written()) as { config: Record<string, unknown> };
   const own = Object.entries(config).filter(([key]) => key.startsWith("signoff:"));
   const plain = Object.fromEntries(own.map(([key, value]) => [key.slice(8), value]));
   const channelSecrets = { ops: SLACK, audit: SIGNS };

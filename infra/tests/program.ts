@@ -137,11 +137,7 @@ export async function run(
   const surprises: string[] = [];
   await pulumi.runtime.setMocks(mocks(resources, surprises), "signoff", "test", false);
   watch(options);
-  const texts = Object.entries(config).map(([key, value]) => {
-    return [`signoff:${key}`, typeof value === "string" ? value : JSON.stringify(value)];
-  });
-  const secret = secretKeys.map((key) => `signoff:${key}`);
-  pulumi.runtime.setAllConfig(Object.fromEntries(texts), secret);
+  configure(config, secretKeys);
   const exported = load();
   const outputs: Run["outputs"] = {};
   for (const [key, value] of Object.entries(exported)) {
@@ -153,6 +149,15 @@ export async function run(
   for (const one of resources) Object.assign(one, options.get(`${one.type} ${one.name}`));
   if (surprises.length > 0) throw new Error(`nobody expects ${surprises.join(", ")}`);
   return { resources, outputs };
+}
+
+/** Has the program find this configuration. */
+export function configure(config: Record<string, unknown>, secretKeys: string[]): void {
+  const texts = Object.entries(config).map(([key, value]) => {
+    return [`signoff:${key}`, typeof value === "string" ? value : JSON.stringify(value)];
+  });
+  const secret = secretKeys.map((key) => `signoff:${key}`);
+  pulumi.runtime.setAllConfig(Object.fromEntries(texts), secret);
 }
 
 interface Registration {

@@ -1,9 +1,10 @@
 import * as assert from "node:assert/strict";
 import { test } from "node:test";
+import { type Node, parseDocument, type Scalar, type YAMLMap } from "yaml";
 import { readGates, stored } from "../config/gates";
-import { MAX_GATES_BYTES } from "../config/settings";
-import { example, GITHUB_TOKEN, LEAST, MOST, OTHER, runOf, SECRETS, SIGNS, SLACK, TOKEN } from "./configurations";
-import { run } from "./program";
+import { MAX_GATES_BYTES, readSettings } from "../config/settings";
+import { example, GITHUB_TOKEN, LEAST, MOST, OTHER, runOf, SECRETS, SIGNS, SLACK, TOKEN, written } from "./configurations";
+import { configure, run } from "./program";
 
 const RULE = { environment: "acme/credentials/prod", approvers: [{ user: "bob" }] };
 const TEAM = { principal: "default", name: "signoff", members: ["signoff-bot"], stacks: ["acme/web/prod"] };
@@ -178,4 +179,31 @@ test("the example is good, and shows every key", async () => {
   assert.ok(freezes.length > 0);
   const every = ["principal", "runs-as", "access-duration", "grant-expiration", "pending-timeout", "self-approval", "commit"];
   for (const key of [...every, ...Object.keys(MOST.gates.gate[0] ?? {})]) assert.ok(key in (gate[0] ?? {}), key);
+});
+
+/** The keys of a part of the example that say nothing of a default, with their values. */
+function unsaid(...part: (string | number)[]): [string, unknown][] {
+  const map = parseDocument(written()).getIn(part) as YAMLMap<Scalar<string>, Node>;
+  return map.items
+    .filter(({ key, value }) => ![key.commentBefore, value?.commentBefore, value?.comment].some((said) => /default/i.test(said ?? "")))
+    .map(({ key, value }) => [key.value, value?.toJSON()]);
+}
+
+test("what the example shows is the default, unless it says otherwise", async () => {
+  await runOf("least");
+  const settings = (config: Record<string, unknown>) => {
+    configure({ ...LEAST, ...config }, ["tokens"]);
+    const { tokens, ...rest } = readSettings();
+    assert.ok(tokens.default);
+    return rest;
+  };
+  const keys = unsaid("config").filter(([key]) => key.startsWith("signoff:"));
+  for (const [key, value] of keys) assert.deepEqual(settings({ [key.slice(8)]: value }), settings({}), key);
+  const [one] = LEAST.gates.gate;
+  const gates = (of: Record<string, unknown>, more: object = {}) => readGates({ gate: [{ ...one, ...of }], ...more });
+  const top = unsaid("config", "signoff:gates").filter(([key]) => key !== "gate");
+  for (const [key, value] of top) assert.deepEqual(gates({}, { [key]: value }), gates({}), key);
+  const each = unsaid("config", "signoff:gates", "gate", 0).filter(([key]) => !["stacks", "environment"].includes(key));
+  for (const [key, value] of each) assert.deepEqual(gates({ [key]: value }), gates({}), key);
+  assert.ok(keys.length > 8 && top.length > 0 && each.length > 6, "there is something to compare");
 });
