@@ -77,8 +77,8 @@ simulate: cargo ## The gate on a simulated clock, cloud and ledger: SEEDS=20000,
 	$(CARGO) build --locked --profile simulate -p signoff-simulation --bin simulate
 	"$(TARGET)/simulate/simulate" $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20000) --seconds $(or $(SECONDS),300) --from $(or $(FROM),1) --threads $(or $(THREADS),1))
 
-mutants: cargo ## Breaks the gate on purpose, and expects the simulation to notice each time
-	tests/simulation/mutations/run
+mutants: cargo ## Breaks the gate on purpose, and expects the simulation to notice each time; QUICK=1: what few seeds find; ONLY="02 18": those
+	QUICK=$(QUICK) tests/simulation/mutations/run $(ONLY)
 
 cargo:
 	@command -v $(CARGO) >/dev/null || { \
