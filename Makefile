@@ -36,6 +36,7 @@ lint: cargo ## Formatting, clippy and rustdoc, all warnings fatal
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/coverage/Cargo.toml >/dev/null
 
 deny: cargo ## Licences, sources and duplicates of what is depended on, and advisories where they can be had
 	CARGO="$(CARGO)" scripts/deny.sh
