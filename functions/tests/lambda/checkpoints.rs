@@ -28,7 +28,7 @@ pub(crate) async fn checkpoints(world: &mut World) -> String {
     world.give("AWS_ENDPOINT_URL_S3", world.iam.url.clone());
     world.give("SIGNOFF_CHECKPOINT_BUCKET", BUCKET);
     world.give("SIGNOFF_CHECKPOINT_KEY", arn.clone());
-    world.iam.configure("checkpoints");
+    world.iam.configure_checkpoints(BUCKET, &arn);
     arn
 }
 

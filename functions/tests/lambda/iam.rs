@@ -47,6 +47,8 @@ struct Inside {
     granted: Mutex<BTreeMap<String, BTreeSet<String>>>,
     used: Mutex<BTreeMap<String, BTreeSet<String>>>,
     refused: Mutex<BTreeSet<String>>,
+    /// The bucket and the key of the checkpoints.
+    checkpoints: Mutex<Option<(String, String)>>,
     race: AtomicBool,
 }
 
@@ -66,6 +68,7 @@ impl Iam {
             granted: Mutex::default(),
             used: Mutex::default(),
             refused: Mutex::default(),
+            checkpoints: Mutex::default(),
             race: AtomicBool::new(false),
         };
         let iam = Self { url: format!("http://{}", listener.local_addr().unwrap()), inside: Arc::new(inside) };
@@ -82,6 +85,12 @@ impl Iam {
         for (function, grants) in &all[what] {
             granted.entry(function.clone()).or_default().extend(grants.iter().cloned());
         }
+    }
+
+    /// Checkpoints go to this bucket and are signed by this key.
+    pub(crate) fn configure_checkpoints(&self, bucket: &str, key: &str) {
+        *self.inside.checkpoints.lock().unwrap() = Some((bucket.to_owned(), key.to_owned()));
+        self.configure("checkpoints");
     }
 
     /// A function's mapping reads the stream, as that function.
@@ -137,7 +146,7 @@ impl Iam {
         let (head, body) = request.into_parts();
         let body = axum::body::to_bytes(body, MAX_BODY).await.unwrap();
         let (function, service) = caller(&head.headers);
-        for needed in needs(&service, &head, &body) {
+        for needed in iam.inside.needs(&service, &head, &body) {
             if !iam.allows(&function, &needed) {
                 return denied(&service, &function, &needed);
             }
@@ -150,6 +159,32 @@ impl Iam {
 }
 
 impl Inside {
+    /// What a call takes, each with the place that it concerns. What is not known here takes something that nobody has.
+    fn needs(&self, service: &str, head: &Parts, body: &[u8]) -> Vec<String> {
+        let operation = operation(&head.headers);
+        let said: Value = serde_json::from_slice(body).unwrap_or_default();
+        let checkpoints = self.checkpoints.lock().unwrap().clone();
+        match service {
+            "dynamodb" => in_table(operation, &said),
+            "secretsmanager" => {
+                let id = said["SecretId"].as_str().unwrap_or_default();
+                let name = match id.split_once(":secret:") {
+                    // At the end of an ARN are six characters that nobody chose.
+                    Some((_, name)) => name.rsplit_once('-').unwrap().0,
+                    None => id,
+                };
+                let own = name.strip_prefix("signoff-test/").unwrap_or(id);
+                vec![format!("secretsmanager:{operation} {own}")]
+            }
+            "kms" => {
+                let is_theirs = checkpoints.is_some_and(|(_, key)| said["KeyId"] == key);
+                vec![format!("kms:{operation} {}", if is_theirs { "checkpoints" } else { "another key" })]
+            }
+            "s3" => vec![in_bucket(head, &checkpoints.unwrap_or_default().0)],
+            _ => vec![format!("{service}:? {operation}")],
+        }
+    }
+
     async fn forward(&self, service: &str, head: Parts, body: Bytes) -> Response {
         let upstream = if service == "dynamodb" { &self.store } else { &self.others };
         let mut headers = head.headers;
@@ -187,28 +222,6 @@ fn caller(headers: &HeaderMap) -> (String, String) {
 fn operation(headers: &HeaderMap) -> &str {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     target.rsplit('.').next().unwrap_or_default()
-}
-
-/// What a call takes, each with the place that it concerns. What is not known here takes something that nobody has.
-fn needs(service: &str, head: &Parts, body: &[u8]) -> Vec<String> {
-    let operation = operation(&head.headers);
-    let said: Value = serde_json::from_slice(body).unwrap_or_default();
-    match service {
-        "dynamodb" => in_table(operation, &said),
-        "secretsmanager" => {
-            let id = said["SecretId"].as_str().unwrap_or_default();
-            let name = match id.split_once(":secret:") {
-                // At the end of an ARN are six characters that nobody chose.
-                Some((_, name)) => name.rsplit_once('-').unwrap().0,
-                None => id,
-            };
-            let own = name.strip_prefix("signoff-test/").unwrap_or(id);
-            vec![format!("secretsmanager:{operation} {own}")]
-        }
-        "kms" => vec![format!("kms:{operation} {}", if said["KeyId"].is_string() { "checkpoints" } else { "?" })],
-        "s3" => vec![in_bucket(head)],
-        _ => vec![format!("{service}:? {operation}")],
-    }
 }
 
 fn in_table(operation: &str, said: &Value) -> Vec<String> {
@@ -249,9 +262,12 @@ fn in_table(operation: &str, said: &Value) -> Vec<String> {
     }
 }
 
-fn in_bucket(head: &Parts) -> String {
+fn in_bucket(head: &Parts, own: &str) -> String {
     let path = head.uri.path().strip_prefix('/').unwrap_or_default();
-    let (_, object) = path.split_once('/').unwrap_or((path, ""));
+    let (bucket, object) = path.split_once('/').unwrap_or((path, ""));
+    if bucket != own {
+        return format!("s3:? {path}");
+    }
     if object.is_empty() {
         let address = reqwest::Url::parse(&format!("http://s3{}", head.uri)).unwrap();
         let prefix = address.query_pairs().find(|(name, _)| name == "prefix").unwrap_or_default().1;
