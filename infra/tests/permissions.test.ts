@@ -30,10 +30,12 @@ before(async () => {
 
 /** What a role may do, as the shared file says it. */
 function grants(name: string, run: Run): string[] {
-  const said = allowed(run, name)
-    .filter(({ Sid }) => !ASIDE.test(Sid))
-    .flatMap((one) => one.Action.flatMap((action) => one.Resource.flatMap((arn) => places(one, arn, run).map((at) => `${action} ${at}`))));
-  return [...new Set(said)].sort();
+  const said = allowed(run, name).filter(({ Sid }) => !ASIDE.test(Sid));
+  const theirs = said.flatMap((one) => {
+    const at = one.Resource.flatMap((arn) => places(one, arn, run));
+    return one.Action.flatMap((action) => at.map((place) => `${action} ${place}`));
+  });
+  return [...new Set(theirs)].sort();
 }
 
 /** The places that a statement means by a resource: leading keys, indexes or parts of them, and names without what is an installation's own. */

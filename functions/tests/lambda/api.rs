@@ -39,19 +39,27 @@ async fn calls_come_through_api_gateway_with_query_headers_and_either_kind_of_bo
     world.finish();
 }
 
+/// What a function with these variables alone says before it ends.
+async fn last_words(name: &str, variables: &[(&str, &str)]) -> String {
+    let folder = crate::emulator::folder(&format!("{name}-ends"));
+    let mut command = tokio::process::Command::new(crate::emulator::program(name));
+    // Nothing listens there, and nothing has to: it ends before it asks for work.
+    command.env_clear().env("AWS_REGION", "eu-central-1").env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9");
+    let command = command.envs(variables.iter().copied()).current_dir(&folder).kill_on_drop(true);
+    let ended = tokio::time::timeout(crate::emulator::LIMIT, command.output()).await.unwrap().unwrap();
+    assert!(!ended.status.success());
+    drop(std::fs::remove_dir_all(folder));
+    format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr))
+}
+
 #[tokio::test]
 async fn a_function_that_lacks_a_variable_ends_at_start_and_names_it() {
-    let folder = crate::emulator::folder("lacking");
     for name in crate::emulator::FUNCTIONS {
-        let mut command = tokio::process::Command::new(crate::emulator::program(name));
-        // Nothing listens there, and nothing has to: it ends before it asks for work.
-        command.env_clear().env("AWS_REGION", "eu-central-1").env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9");
-        let ended =
-            tokio::time::timeout(crate::emulator::LIMIT, command.current_dir(&folder).kill_on_drop(true).output());
-        let ended = ended.await.unwrap().unwrap();
-        assert!(!ended.status.success());
-        let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        let said = last_words(name, &[]).await;
         assert!(said.contains("SIGNOFF_TABLE is not set"), "{name} does not say what is missing: {said}");
     }
-    drop(std::fs::remove_dir_all(folder));
+    let said = last_words("reconcile", &[("SIGNOFF_TABLE", "t"), ("SIGNOFF_CHECKPOINT_BUCKET", "b")]).await;
+    assert!(said.contains("SIGNOFF_CHECKPOINT_KEY is not set"), "{said}");
+    let said = last_words("deploy", &[("SIGNOFF_METRICS_NAMESPACE", "AWS/Lambda")]).await;
+    assert!(said.contains("SIGNOFF_METRICS_NAMESPACE: a namespace has"), "{said}");
 }

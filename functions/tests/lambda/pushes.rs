@@ -8,6 +8,8 @@ use crate::tls::Authority;
 use crate::whole::deployed_for;
 use crate::world::World;
 
+/// The webhook's secret before, while it is being rotated.
+const GITHUB_BEFORE: &str = "ghsec-before-2c19";
 const PUSHES: &str = "\n[[gate.pushes]]\nrepository = \"acme/web\"\nbranch = \"main\"\nstack = \"acme/web/prod\"\n";
 
 /// A GitHub, whose secrets the functions have from now on, and a gate that lets its pushes ask.
@@ -16,11 +18,13 @@ pub(crate) async fn github(world: &mut World, before: &str, keys: &str) -> GitHu
     let before = format!("github-logins = {{ octocat = \"alice\" }}\n{before}");
     world.gates(&before, &format!("{keys}{PUSHES}")).await;
     let token = world.secret("signoff-test/github-token", GITHUB_TOKEN).await;
-    let webhook = world.secret("signoff-test/github-webhook-1", GITHUB_SECRET).await;
+    let webhook = world.secret("signoff-test/github-webhook-2", GITHUB_SECRET).await;
+    let webhook_before = world.secret("signoff-test/github-webhook-1", GITHUB_BEFORE).await;
     world.give("SIGNOFF_GITHUB_TOKEN_ID", token);
     world.give("SIGNOFF_GITHUB_SECRET_ID", webhook);
+    world.give("SIGNOFF_GITHUB_SECRET_PREVIOUS_ID", webhook_before);
     world.give("SIGNOFF_GITHUB_URL", github.url());
-    world.hide(&[GITHUB_TOKEN, GITHUB_SECRET]);
+    world.hide(&[GITHUB_TOKEN, GITHUB_SECRET, GITHUB_BEFORE]);
     world.iam.configure("github");
     github
 }
@@ -56,6 +60,7 @@ async fn a_push_asks_is_deployed_at_its_commit_and_shows_how_it_ended() {
     world.pump().await;
     assert_eq!(github.deliver(&door, "another", "forged", "main").await.status, 401);
     assert_eq!(world.pump().await, 0, "nothing is left of what nobody signed");
+    assert_eq!(github.deliver(&door, GITHUB_BEFORE, "rotated", "main").await.status, 202, "still good");
     let (commit, id) = push(&mut world, &github).await;
     world.expect_state(&id, "pending_approval", async |_| {}).await;
     let shown = |state: &'static str| github.statuses(&commit).into_iter().find(|one| one["state"] == state);

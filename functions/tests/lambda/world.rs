@@ -302,7 +302,7 @@ fn is_given(function: &str, variable: &str) -> bool {
     match variable {
         "SIGNOFF_TOKEN_PREFIX" | "SIGNOFF_INSTALLATION" => matches!(function, "apply" | "deploy"),
         "SIGNOFF_WEBHOOK_SECRET_ID" | "SIGNOFF_WEBHOOK_SECRET_PREVIOUS_ID" => function == "receive",
-        "SIGNOFF_GITHUB_SECRET_ID" => function == "receive",
+        "SIGNOFF_GITHUB_SECRET_ID" | "SIGNOFF_GITHUB_SECRET_PREVIOUS_ID" => function == "receive",
         "SIGNOFF_GITHUB_TOKEN_ID" | "SIGNOFF_GITHUB_URL" => matches!(function, "apply" | "notify"),
         "SIGNOFF_CHANNEL_PREFIX" => function == "notify",
         "SIGNOFF_CHECKPOINT_BUCKET" | "SIGNOFF_CHECKPOINT_KEY" => function == "reconcile",
