@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::world::{World, stack, token};
+use crate::world::{PER_STACK, World, stack, token};
 use crate::{Figure, Figures, Holds, Result, progress, summary};
 
 /// How often each is called.
@@ -41,8 +42,33 @@ pub(crate) async fn measure(world: &World) -> Result<Figures> {
             // A pause that is no multiple of the time between two sweeps.
             tokio::time::sleep(Duration::from_millis(7)).await;
         }
-        let (median, _, shown) = summary(took);
-        figures.push(Figure::new(what, shown, Holds::Flat { value: median, slack: 3.0 }));
+        figures.push(timed(what, took));
     }
     Ok(figures)
+}
+
+/// Asks and takes back, on a stack where nothing else is open.
+pub(crate) async fn writes(world: &World) -> Result<Figures> {
+    progress("asking and taking back");
+    let ask = json!({"stack": stack(world.size.open / PER_STACK), "operation": "update", "reason": "Ship 2.4"});
+    let (mut asking, mut cancelling) = (Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        let reply = world.post("/v1/requests", &ask).await?;
+        asking.push(began.elapsed().as_secs_f64() * 1000.0);
+        let path = format!("/v1/requests/{}", reply.body["id"].as_str().ok_or("a request has an id")?);
+        let began = Instant::now();
+        world.post(&format!("{path}/cancel"), &json!({"reason": "not needed"})).await?;
+        cancelling.push(began.elapsed().as_secs_f64() * 1000.0);
+        // One after the other: ten open ones would be the most.
+        while world.call("pul-alice", &path).await?.body["outcome"].is_null() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(vec![timed("POST a request", asking), timed("POST a cancellation", cancelling)])
+}
+
+fn timed(what: &str, took: Vec<f64>) -> Figure {
+    let (median, p99, shown) = summary(took);
+    Figure::new(what, shown, Holds::Quick { median, slack: 3.0, p99 })
 }

@@ -2,7 +2,8 @@
 //! tenth of the history of the other; the same is measured on both and printed side by side. `make soak` lets requests come and go for as long as
 //! wanted, and watches the memory.
 //!
-//! It fails where something is answered wrongly, where a flood costs calls at Pulumi Cloud without bound, or where more history makes a call slower.
+//! It fails where something is answered wrongly or takes long, where a flood costs more calls at Pulumi Cloud than it may, or where more history makes a call
+//! slower or takes memory.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -49,7 +50,26 @@ pub(crate) enum Holds {
         /// By how much it may differ, whatever it is.
         slack: f64,
     },
+    /// With ten times the history it is no more than this much more.
+    Same {
+        /// What was measured.
+        value: f64,
+        /// By how much it may differ.
+        slack: f64,
+    },
+    /// The median is flat in that way, and the 99th percentile is below [`P99`], whatever the history.
+    Quick {
+        /// The median, in milliseconds.
+        median: f64,
+        /// By how much it may differ, whatever it is.
+        slack: f64,
+        /// The 99th percentile, in milliseconds.
+        p99: f64,
+    },
 }
+
+/// The longest that the 99th percentile of any call may be, in milliseconds. Generous: whoever measures may have to share the machine.
+const P99: f64 = 500.0;
 
 impl Figure {
     pub(crate) fn new(what: impl Into<String>, shown: impl Into<String>, holds: Holds) -> Self {
@@ -78,6 +98,7 @@ async fn measure(size: Size, time: Duration, replays: usize) -> Result<Figures> 
     let (world, mut figures) = World::start(size).await?;
     figures.extend(sweep::measure(&world).await?);
     figures.extend(calls::measure(&world).await?);
+    figures.extend(calls::writes(&world).await?);
     figures.extend(flood::steady(&world, time).await?);
     figures.extend(flood::bad_tokens(&world, time / 4).await?);
     figures.extend(flood::replays(&world, replays).await?);
@@ -98,6 +119,10 @@ fn print(sizes: [Size; 2], columns: &[Figures]) -> Vec<String> {
         let verdict = match (one.holds, other.holds) {
             (Holds::True(one), Holds::True(other)) => Some(one && other),
             (Holds::Flat { value, slack }, Holds::Flat { value: more, .. }) => Some(more <= value * 2.0 + slack),
+            (Holds::Same { value, slack }, Holds::Same { value: more, .. }) => Some(more <= value + slack),
+            (Holds::Quick { median, slack, p99: one }, Holds::Quick { median: more, p99: other, .. }) => {
+                Some(more <= median * 2.0 + slack && one.max(other) <= P99)
+            }
             _ => None,
         };
         if verdict == Some(false) {

@@ -8,7 +8,7 @@ use crate::world::World;
 use crate::{Figure, Figures, Holds, Result, progress};
 
 /// The time between two sweeps: what `signoff local` has by itself.
-const EVERY: Duration = Duration::from_secs(5);
+pub(crate) const EVERY: Duration = Duration::from_secs(5);
 /// How many sweeps are watched.
 const SWEEPS: u32 = 4;
 /// How often it is seen whether somebody calls.
