@@ -10,6 +10,8 @@ use crate::{Figure, Figures, Holds, Result, progress, summary};
 
 /// How often each is called.
 const TIMES: usize = 60;
+/// How often it is seen whether something has come about.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Calls each of them.
 pub(crate) async fn measure(world: &World) -> Result<Figures> {
@@ -57,12 +59,16 @@ pub(crate) async fn writes(world: &World) -> Result<Figures> {
         let reply = world.post("/v1/requests", &ask).await?;
         asking.push(began.elapsed().as_secs_f64() * 1000.0);
         let path = format!("/v1/requests/{}", reply.body["id"].as_str().ok_or("a request has an id")?);
+        // One that is taken back while its open request is created waits for that to settle.
+        while world.call("pul-alice", &path).await?.body["state"] != "pending_approval" {
+            tokio::time::sleep(PAUSE).await;
+        }
         let began = Instant::now();
         world.post(&format!("{path}/cancel"), &json!({"reason": "not needed"})).await?;
         cancelling.push(began.elapsed().as_secs_f64() * 1000.0);
         // One after the other: ten open ones would be the most.
         while world.call("pul-alice", &path).await?.body["outcome"].is_null() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
     Ok(vec![timed("POST a request", asking), timed("POST a cancellation", cancelling)])
