@@ -41,16 +41,16 @@ struct Size {
 impl Size {
     fn named() -> Self {
         Self {
-            chaos: Duration::from_secs(named("SIGNOFF_CHAOS_SECONDS").unwrap_or(25)),
-            requests: named("SIGNOFF_CHAOS_REQUESTS").unwrap_or(12),
+            chaos: Duration::from_secs(named("SIGNOFF_CHAOS_SECONDS").unwrap_or(60)),
+            requests: named("SIGNOFF_CHAOS_REQUESTS").unwrap_or(20),
             stacks: named("SIGNOFF_CHAOS_STACKS").unwrap_or(5).max(1),
         }
     }
 
     /// How long it may take until all is over once it is calm. A lost answer takes ten seconds to settle; a silent one ten more until it is given up;
-    /// and requests of one stack go one after the other.
+    /// and requests of one stack go one after the other. On a machine that is busy with other things that takes its time.
     fn calm(self) -> Duration {
-        Duration::from_secs(240 + self.requests as u64)
+        Duration::from_secs(480 + self.requests as u64)
     }
 
     /// How long it may take after that until everybody is told: whoever was away is left alone for ten minutes at the third time.
