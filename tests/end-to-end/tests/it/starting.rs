@@ -34,7 +34,7 @@ async fn a_bad_configuration_is_refused_with_line_key_and_reason() {
             "line 2",
             "organization/project/stack",
         ),
-        ("[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"other/credentials/prod\"\n", "line 1", "environment"),
+        ("[[gate]]\nstacks = [\"acme/*/prod\"]\nenvironment = \"other/credentials/prod\"\n", "line 3", "environment"),
         ("[[gate]\n", "line 1", ""),
     ] {
         gate.config = config.to_owned();
