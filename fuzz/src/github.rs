@@ -18,7 +18,7 @@ use signoff_functions::tls::Trust;
 use tokio::sync::oneshot::Sender;
 
 use crate::doors::answered;
-use crate::nobody::{Clock, unwritable};
+use crate::nobody::{Clock, serving, unwritable};
 use crate::wait;
 
 const SECRET: &str = "the secret of GitHub's fuzzed webhook";
@@ -92,19 +92,12 @@ struct Answering {
 impl Answering {
     fn start() -> Self {
         let canned = Canned::default();
-        let (give, take) = std::sync::mpsc::channel();
         let said = Arc::clone(&canned);
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
-                give.send(listener.local_addr().expect("it has an address")).expect("somebody waits for it");
-                let answer = async move || said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                axum::serve(listener, Router::new().fallback(answer)).await.expect("it serves");
-            });
+        let address = serving(async move |listener| {
+            let answer = async move || said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            axum::serve(listener, Router::new().fallback(answer)).await.expect("it serves");
         });
-        let url = format!("http://{}", take.recv().expect("it starts"));
+        let url = format!("http://{address}");
         let client = client(&url);
         Self { url, canned, client }
     }

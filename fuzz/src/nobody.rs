@@ -1,5 +1,6 @@
 //! What stands behind the doors: a store that is empty or nearly so, a clock that stands still, a cloud that knows three people.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use signoff_core::names::{Login, StackName};
 use signoff_functions::api::Callers;
 use signoff_functions::dynamo::{Dynamo, create_table};
 use signoff_functions::secrets::Secret;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot::Sender;
 use ulid::Ulid;
 
@@ -66,23 +68,30 @@ impl Callers for Cloud {
 
 const TABLE: &str = "signoff";
 
-/// An empty embedded store, on a port and a thread of its own, which ends when what comes with it is dropped.
-fn store() -> (Client, Sender<()>) {
+/// Serves on a port and a thread of its own; gives the address.
+pub(crate) fn serving(serve: impl AsyncFnOnce(TcpListener) + Send + 'static) -> SocketAddr {
     let (give, take) = std::sync::mpsc::channel();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
             give.send(listener.local_addr().expect("it has an address")).expect("somebody waits for it");
-            let database = dynoxide::Database::memory().expect("a store can be made");
-            let until = async { drop(stopped.await) };
-            // It is over either way.
-            let _ = dynoxide::server::serve_with_shutdown(listener, database, until).await;
+            serve(listener).await;
         });
     });
-    let address = take.recv().expect("the store starts");
+    take.recv().expect("it starts")
+}
+
+/// An empty embedded store, on a port and a thread of its own, which ends when what comes with it is dropped.
+fn store() -> (Client, Sender<()>) {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let address = serving(async move |listener| {
+        let database = dynoxide::Database::memory().expect("a store can be made");
+        let until = async { drop(stopped.await) };
+        // It is over either way.
+        let _ = dynoxide::server::serve_with_shutdown(listener, database, until).await;
+    });
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(format!("http://{address}"))

@@ -351,7 +351,7 @@ fn line_at(text: &str, byte: usize) -> usize {
 }
 
 /// The line of what is wrong with a gate as a whole, which the parser reports at the first of all gates: that of the key with which the reason begins
-/// in the first gate that is bad, or else the one where that begins.
+/// in the first gate that is refused for this reason, or else the one where that gate begins.
 fn place_in_gate(text: &str, reason: &str) -> Option<usize> {
     #[derive(Deserialize)]
     struct Written {
@@ -359,7 +359,10 @@ fn place_in_gate(text: &str, reason: &str) -> Option<usize> {
         gate: Vec<toml::Spanned<toml::Value>>,
     }
     let Written { gate } = toml::from_str(text).ok()?;
-    let bad = gate.into_iter().find(|gate| gate.get_ref().clone().try_into::<Gate>().is_err())?;
+    let is_meant = |gate: &toml::Spanned<toml::Value>| {
+        gate.get_ref().clone().try_into::<Gate>().is_err_and(|error| error.message() == reason)
+    };
+    let bad = gate.into_iter().find(is_meant)?;
     let (first, key) = (line_at(text, bad.span().start), reason.split_once(':').map(|(key, _)| key));
     let ends = |line: &usize| text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with("[["));
     let lines = (first + 1..=text.lines().count()).take_while(|line| !ends(line));

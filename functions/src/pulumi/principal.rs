@@ -49,7 +49,8 @@ const LOGS: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/logs";
 const CANCEL: &str = "/api/stacks/{org}/{project}/{stack}/deployments/{id}/cancel";
 
 const UNSPECIFIED: &str = "is not what the specification says";
-const ELSEWHERE: &str = "is about another organization";
+const ELSEWHERE: &str =
+    "is about another organization than the answers before; if that was made anew, signoff has to be started anew";
 
 /// Pulumi Cloud over REST, with the principals' tokens.
 #[derive(Debug, Clone)]
@@ -203,11 +204,11 @@ impl PulumiCloud for PrincipalClient {
         if answer.request.id != change_request {
             return Err(call.wrong("is about another change request"));
         }
+        let created_by = answer.request.created_by.login().ok_or_else(|| call.wrong(UNSPECIFIED))?;
         let id = answer.request.organization.clone();
         if *self.organizations().entry(organization.clone()).or_insert_with(|| id.clone()) != id {
             return Err(call.wrong(ELSEWHERE));
         }
-        let created_by = answer.request.created_by.login().ok_or_else(|| call.wrong(UNSPECIFIED))?;
         let now = answer.request.now(organization, created_by);
         let rulesets = answer.gate_evaluation.applicable_gates.into_iter().map(wire::EvaluatedGate::now).collect();
         Ok(ChangeRequestNow { satisfied: answer.gate_evaluation.satisfied, rulesets, ..now })

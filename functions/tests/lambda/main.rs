@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod api;
+#[path = "../tls/authority.rs"]
+mod authority;
 mod checkpoints;
 mod emulator;
 mod events;
@@ -16,7 +18,6 @@ mod poison;
 mod pushes;
 mod reconcile;
 mod runtime;
-mod tls;
 mod tools;
 mod webhooks;
 mod whole;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::authority::Authority;
 use crate::emulator::until;
 use crate::github::{GITHUB_SECRET, GITHUB_TOKEN, GitHub};
-use crate::tls::Authority;
 use crate::whole::deployed_for;
 use crate::world::World;
 

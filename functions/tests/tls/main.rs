@@ -1,57 +1,28 @@
 //! Whom a connection to Pulumi Cloud trusts, against a real server with a root of its own.
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it has to be")]
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod authority;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::PathBuf;
+
+use axum::Router;
+use rcgen::KeyPair;
 use signoff_core::cloud::CloudError;
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PulumiClient};
 use signoff_functions::secrets::Secret;
 use signoff_functions::tls::Trust;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+
+use authority::Authority;
 
 const ANSWER: &str = r#"{"githubLogin": "alice", "name": "Alice", "email": "a@acme.example", "avatarUrl": "", "organizations": [], "identities": []}"#;
 
-/// A certificate authority of our own.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// A server at `localhost` whose certificate this authority made; gives its address.
-async fn server(authority: &CertifiedIssuer<'static, KeyPair>) -> String {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+/// A server that gives every call the same answer; where it is reached behind a certificate that this authority made.
+async fn server(authority: &Authority) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            // Whoever does not trust the certificate goes away.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut head = [0; 4096];
-            if stream.read(&mut head).await.is_ok() {
-                let text =
-                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{ANSWER}", ANSWER.len());
-                stream.write_all(text.as_bytes()).await.unwrap();
-                stream.shutdown().await.unwrap();
-            }
-        }
-    });
-    url
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(async || ANSWER)).await });
+    authority.before(&url).await
 }
 
 /// Whose token it is, asked over such a connection.
@@ -63,23 +34,23 @@ async fn ask(url: &str, trust: &Trust) -> Result<String, CloudError> {
 
 #[tokio::test]
 async fn a_bundle_adds_a_root_and_without_it_nobody_is_talked_to() {
-    let authority = authority();
+    let authority = Authority::new();
     let (url, pem) = (server(&authority).await, authority.pem());
     for trust in [Trust::embedded(), Trust::machine()] {
         let refused = ask(&url, &trust).await;
         assert!(matches!(&refused, Err(CloudError::Unclear(why)) if why == "no connection"), "{refused:?}");
         assert_eq!(ask(&url, &trust.and(&pem).unwrap()).await.unwrap(), "alice");
     }
-    let somebody_elses = Trust::embedded().and(&self::authority().pem()).unwrap();
+    let somebody_elses = Trust::embedded().and(&Authority::new().pem()).unwrap();
     assert!(ask(&url, &somebody_elses).await.is_err());
 }
 
 #[tokio::test]
 async fn a_bundle_may_be_a_file_with_several() {
-    let authority = authority();
+    let authority = Authority::new();
     let url = server(&authority).await;
     let file = std::env::temp_dir().join(format!("signoff-roots-{}.pem", std::process::id()));
-    std::fs::write(&file, format!("# ours\n{}\n{}", self::authority().pem(), authority.pem())).unwrap();
+    std::fs::write(&file, format!("# ours\n{}\n{}", Authority::new().pem(), authority.pem())).unwrap();
     let trust = Trust::embedded().and(file.to_str().unwrap());
     std::fs::remove_file(&file).unwrap();
     assert_eq!(ask(&url, &trust.unwrap()).await.unwrap(), "alice");
@@ -87,7 +58,7 @@ async fn a_bundle_may_be_a_file_with_several() {
 
 #[test]
 fn a_bad_bundle_is_told_and_not_shown() {
-    let good = authority().pem();
+    let good = Authority::new().pem();
     let key = KeyPair::generate().unwrap().serialize_pem();
     let middle = good.len() / 2;
     let garbled = format!("{}{}{}", &good[..middle], "AAAA", &good[middle + 4..]);

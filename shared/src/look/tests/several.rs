@@ -118,6 +118,26 @@ fn an_apply_by_somebody_else_is_taken_over() {
 }
 
 #[test]
+fn an_apply_by_somebody_else_right_before_ours_is_told_as_theirs() {
+    let world = World::to(State::Approved);
+    let (cloud, clock, applied_at) = (world.cloud.clone(), world.clock.clone(), world.clock.now() + SWEEP);
+    // After the last look at it, and long before the call arrives.
+    world.cloud.inside().meanwhile = Some((
+        "durations",
+        Box::new(move || {
+            cloud.set("cr-1", ChangeRequestStatus::Applied, "carol", None);
+            clock.pass(SignedDuration::from_secs(20));
+        }),
+    ));
+    world.pass(2);
+    assert_eq!((world.state(), world.cloud.count("apply")), (State::Deploying, 1), "ours was refused");
+    assert_eq!(world.request().status.grant.unwrap().applied_at, applied_at, "the clock runs since theirs");
+    let inside = world.book.inside();
+    let granted = inside.rows[&world.id].events.iter().find(|event| event.kind.ends_with(".granted")).unwrap();
+    assert_eq!(granted.data.actor, Actor::Login("carol".parse().unwrap()));
+}
+
+#[test]
 fn a_second_deployment_is_cancelled_and_reported() {
     let world = World::to(State::Deploying);
     let mut second = world.cloud.inside().deployments[0].clone();
