@@ -33,7 +33,7 @@ pub struct Facts {
     pub applied_at: BTreeMap<String, Timestamp>,
     /// Who applied them, where somebody else than the principal did.
     pub applied_by: BTreeMap<String, Login>,
-    /// Open requests that an earlier attempt left: the principal's drafts without a mark since a creation began, and whatever carries the request's mark.
+    /// Open requests that an earlier attempt left: the principal's drafts since a creation began, and whatever carries the request's mark.
     pub drafts: Option<Vec<String>>,
     /// The other open requests of the stack.
     pub line: Option<Vec<Other>>,

@@ -10,7 +10,7 @@ use crate::blocker::{Blocker, BlockerKind};
 use crate::chain;
 use crate::cloud::{CloudError, DeploymentStatus, NewDeployment, PulumiCloud};
 use crate::conditions::Lift;
-use crate::decide::{CLOSING_HOURS, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, rests_on};
+use crate::decide::{CLOSING_HOURS, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, drafts_may_be_left, rests_on};
 use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
@@ -617,10 +617,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             ));
         }
         if status.state == State::Requested && self.loaded.work.note.opening.is_some() {
-            outcome.message.push_str(&format!(
-                " It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.",
-                self.request().ask.gate.environment
-            ));
+            outcome.message.push_str(&drafts_may_be_left(&self.request().ask.gate.environment));
         }
         let rests_on = rests_on(&self.known());
         if let Some(event) = Event::end(to, outcome, rests_on) {

@@ -16,6 +16,12 @@ pub fn carries(description: &str, installation: &str, id: RequestId) -> bool {
     description.lines().next() == Some(first_line(installation, id).as_str())
 }
 
+/// The installation and the request whose mark `description` begins with, if it begins with one. Anybody who may edit it can have written that.
+pub fn of(description: &str) -> Option<(&str, RequestId)> {
+    let (installation, id) = description.lines().next()?.strip_prefix("signoff ")?.rsplit_once(' ')?;
+    Some((installation, id.parse().ok()?))
+}
+
 /// An open request's description: what a reviewer has to know. The reason comes last and each of its lines after `> `, so that it can't
 /// imitate the lines before it.
 pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Option<&str>) -> String {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cloud::{CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
+use crate::cloud::{ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
 use crate::facts::{Activity, Facts, Look, Newer, Other};
 use crate::host::Host;
 use crate::ledger::{Ledger, LedgerError, Line, Loaded};
@@ -15,7 +15,8 @@ use crate::request::{Ask, ChangeRequestStatus, Request};
 const MAX_PAGES: u32 = 10;
 /// By how much Pulumi Cloud's clock and ours may differ, in minutes: so much more is searched.
 const SKEW_MINUTES: i64 = 5;
-/// The same for drafts, in minutes. Less, since a draft carries no mark: another installation with the same principal may have one.
+/// The same for drafts, in minutes. Less, since a draft carries no mark that could be relied on: another installation with the same principal may
+/// have one.
 const DRAFT_SKEW_MINUTES: i64 = 1;
 
 /// Takes one look. The inner error is Pulumi Cloud's, for the caller to wait on.
@@ -33,6 +34,9 @@ pub(crate) async fn look<L: Ledger, P: PulumiCloud, H: Host>(
         let ask = &loaded.request.ask;
         facts.newer = Some(newer(ask, &keeper.ledger.line(&ask.stack).await?));
         return Ok(Ok(()));
+    }
+    if *look == Look::Drafts {
+        return Ok(drafts(keeper, loaded, facts).await?.map(|drafts| facts.drafts = Some(drafts)));
     }
     Ok(at_pulumi_cloud(keeper, loaded, facts, look).await)
 }
@@ -80,7 +84,7 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
     let (ask, status) = (&loaded.request.ask, &loaded.request.status);
     let (principal, organization) = (&ask.gate.principal, &ask.stack.organization);
     match look {
-        Look::Line | Look::Newer => {}
+        Look::Line | Look::Newer | Look::Drafts => {}
         Look::Identity => {
             let identity = cloud.identity(principal).await?;
             (facts.identity, facts.machine) = (Some(identity.login), identity.machine.map(|machine| machine.name));
@@ -110,7 +114,6 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
             let other = applied.map(|change| change.by).filter(|by| status.principal.as_ref() != Some(by));
             facts.applied_by.extend(other.map(|by| (id.clone(), by)));
         }
-        Look::Drafts => facts.drafts = Some(drafts(keeper, loaded, facts).await?),
         Look::Activity => facts.activity = Some(activity(keeper, loaded, facts).await?),
         Look::Deployment => {
             let Some(deployment) = &status.deployment else { return Ok(()) };
@@ -139,33 +142,61 @@ fn findable<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     }
 }
 
-/// What an earlier attempt left behind, apart from what is on record. The principal's drafts without a mark, made since a creation began, are ours, since one request at a
-/// time creates open requests as a principal; and what carries the request's mark is ours whenever it was made: a ledger that was restored from a
-/// backup may not know of it.
-async fn drafts<L, P: PulumiCloud, H>(
+/// What an earlier attempt left behind, apart from what is on record. The principal's drafts, made since a creation began, are ours, since one request at a
+/// time creates open requests as a principal: whatever their description says, for it is given when they are submitted, and until then only
+/// somebody else can have written one. And what carries the request's mark is ours whenever it was made: a ledger that was restored from a backup may
+/// not know of it.
+async fn drafts<L: Ledger, P: PulumiCloud, H>(
     keeper: &Gatekeeper<L, P, H>,
     loaded: &Loaded,
     facts: &Facts,
-) -> Result<Vec<String>, CloudError> {
+) -> Result<Result<Vec<String>, CloudError>, LedgerError> {
     let (ask, status) = (&loaded.request.ask, &loaded.request.status);
-    let Some(login) = &facts.identity else { return Ok(Vec::new()) };
+    let Some(login) = &facts.identity else { return Ok(Ok(Vec::new())) };
     let opening = loaded.work.note.opening.as_ref();
     let before = |at: Timestamp, minutes| at.saturating_sub(SignedDuration::from_mins(minutes)).unwrap_or(at);
     let since = before(ask.created_at, SKEW_MINUTES);
     let drafts_since = opening.map(|opening| before(opening.at, DRAFT_SKEW_MINUTES));
-    let found = keeper.cloud.open_requests_since(&ask.gate.principal, &ask.stack.organization, since).await?;
-    let ours = found.into_iter().filter(|one| {
-        let is_draft = one.status == ChangeRequestStatus::Draft
-            && one.description.trim().is_empty()
-            && drafts_since.is_some_and(|since| one.created_at >= since);
-        let is_open = matches!(
-            one.status,
-            ChangeRequestStatus::Draft | ChangeRequestStatus::Pending | ChangeRequestStatus::Ready
-        );
-        let is_marked = is_open && mark::carries(&one.description, &keeper.installation, ask.id);
-        one.is_open && one.created_by == *login && (is_draft || is_marked) && status.change_request(&one.id).is_none()
-    });
-    Ok(ours.map(|one| one.id).collect())
+    let found = match keeper.cloud.open_requests_since(&ask.gate.principal, &ask.stack.organization, since).await {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut ours = Vec::new();
+    for one in found {
+        let can_be = one.is_open && one.created_by == *login && status.change_request(&one.id).is_none();
+        let is_over = matches!(one.status, ChangeRequestStatus::Applied | ChangeRequestStatus::Closed);
+        if !can_be || is_over {
+            continue;
+        }
+        let is_fresh = drafts_since.is_some_and(|since| one.created_at >= since);
+        let is_ours = mark::carries(&one.description, &keeper.installation, ask.id)
+            || is_fresh
+                && match &one.status {
+                    ChangeRequestStatus::Draft => true,
+                    // A word that nobody knows may stand for a draft, unless the change request is another one's, who submitted it.
+                    ChangeRequestStatus::Unknown(_) => !is_of_another(keeper, &one).await?,
+                    _ => false,
+                };
+        if is_ours {
+            ours.push(one.id);
+        }
+    }
+    Ok(Ok(ours))
+}
+
+/// Whether the change request is on record for the request whose mark it carries; what another installation has on record is not known here.
+async fn is_of_another<L: Ledger, P, H>(
+    keeper: &Gatekeeper<L, P, H>,
+    one: &ChangeRequestNow,
+) -> Result<bool, LedgerError> {
+    match mark::of(&one.description) {
+        None => Ok(false),
+        Some((installation, id)) if installation == keeper.installation => {
+            let found = keeper.ledger.load(id).await?;
+            Ok(found.is_some_and(|found| found.request.status.change_request(&one.id).is_some()))
+        }
+        Some(_) => Ok(true),
+    }
 }
 
 /// What goes on at the stack, and which of its deployments carry the mark. Only the single deployment shows its variables, so those that the

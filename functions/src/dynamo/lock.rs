@@ -1,4 +1,4 @@
-//! The lock under which open requests are created as a principal: drafts without a mark that appear under it are its holder's.
+//! The lock under which open requests are created as a principal: drafts that appear under it are its holder's.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use signoff_core::ledger::{Creation, LedgerError};

@@ -36,7 +36,7 @@ fn not_asked_in_time(known: &Known<'_>) -> Outcome {
     Outcome::new("not-approved-in-time", message)
 }
 
-/// Creates the open requests, under the lock that tells whose a draft without a mark is.
+/// Creates the open requests, under the lock that tells whose a draft is.
 fn open(known: &Known<'_>) -> Next {
     let environment = &known.request.ask.gate.environment;
     if let Some(created) = &known.facts.opened {

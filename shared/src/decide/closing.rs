@@ -6,7 +6,7 @@ use super::{Known, Next, Rest, rests_on};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event};
 use crate::facts::{Act, Look};
-use crate::names::Login;
+use crate::names::{EnvironmentName, Login};
 use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, State};
 
 /// For how long a change request that can't be closed is tried again, in hours.
@@ -164,6 +164,13 @@ fn close_leftovers(known: &Known<'_>) -> Option<Next> {
     None
 }
 
+/// What an outcome says when a creation remained without an answer.
+pub(crate) fn drafts_may_be_left(environment: &EnvironmentName) -> String {
+    format!(
+        " It is not known whether drafts of open requests for {environment} were left at Pulumi Cloud: close those of the principal."
+    )
+}
+
 /// Adds to an outcome what is left at Pulumi Cloud: grants that are live, and change requests that could not be closed.
 pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&ChangeRequest]) -> Outcome {
     let status = &known.request.status;
@@ -193,7 +200,7 @@ pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&
         ));
     }
     if is_creation_unclear(known) {
-        outcome.message.push_str(&format!(" It is not known whether drafts of open requests for {} were left at Pulumi Cloud: close those of the principal that have no description.", known.request.ask.gate.environment));
+        outcome.message.push_str(&drafts_may_be_left(&known.request.ask.gate.environment));
     }
     for one in stuck {
         let environment = one.environment.qualified();

@@ -14,6 +14,8 @@ mod newer;
 
 use jiff::Timestamp;
 
+pub(crate) use closing::drafts_may_be_left;
+
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::DeploymentStatus;
 use crate::event::{Actor, Ended, Event, RestsOn};

@@ -103,6 +103,11 @@ impl Pulumi {
         self.inside.lock().unwrap()
     }
 
+    /// What the change requests are, in the order in which they were created.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        self.inside().change_requests.iter().map(|one| one.status.as_str().to_owned()).collect()
+    }
+
     /// Makes the next call of this name go wrong.
     pub(crate) fn fail(&self, call: &'static str, fault: Fault) {
         self.inside().faults.push_back((call, fault));

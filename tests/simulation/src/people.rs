@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pulumi_sim::{ChangeRequest, Cloud, Eligible, EnvironmentPermission, Revision, Status, signature};
+use pulumi_sim::{ChangeRequest, Cloud, Eligible, EnvironmentPermission, Revision, signature};
 use serde_json::{Value, json};
 use signoff_core::names::RequestId;
 
@@ -106,14 +106,10 @@ pub enum Wish {
     Ring(usize, i64, [String; 3], Vec<u8>),
 }
 
+/// Drafts, too: whoever reviews an environment sees them.
 fn open(world: &mut World) -> Option<ChangeRequest> {
-    let open: Vec<ChangeRequest> = world
-        .cloud
-        .change_requests()
-        .iter()
-        .filter(|one| matches!(one.status, Status::Pending | Status::Ready))
-        .cloned()
-        .collect();
+    let open: Vec<ChangeRequest> =
+        world.cloud.change_requests().iter().filter(|one| one.status.is_open()).cloned().collect();
     world.chance.of(&open).cloned()
 }
 

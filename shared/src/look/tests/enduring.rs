@@ -3,10 +3,6 @@
 use super::*;
 use crate::event::Actor;
 
-fn statuses(world: &World) -> Vec<String> {
-    world.cloud.inside().change_requests.iter().map(|one| one.status.as_str().to_owned()).collect()
-}
-
 #[test]
 fn a_restored_ledger_finds_its_deployment_again_even_after_the_grant() {
     for minutes in [1, 90] {
@@ -45,12 +41,12 @@ fn a_restored_ledger_closes_what_it_does_not_know_that_it_submitted() {
     let world = World::new();
     let backup = world.backup();
     world.work();
-    assert_eq!(statuses(&world), ["pending"]);
+    assert_eq!(world.cloud.statuses(), ["pending"]);
     world.clock.pass(SWEEP * 30);
     world.restore(backup);
     world.pass(1);
     assert_eq!(
-        (world.state(), statuses(&world)),
+        (world.state(), world.cloud.statuses()),
         (State::PendingApproval, vec!["closed".to_owned(), "pending".to_owned()])
     );
 }
@@ -221,7 +217,7 @@ fn a_creation_that_outlasted_the_look_is_closed_and_begun_anew() {
     }
     assert_eq!(world.state(), State::PendingApproval);
     assert_eq!((world.cloud.count("request_open"), world.cloud.count("close")), (2, 1));
-    let open = statuses(&world).into_iter().filter(|status| status != "closed").collect::<Vec<_>>();
+    let open = world.cloud.statuses().into_iter().filter(|status| status != "closed").collect::<Vec<_>>();
     assert_eq!(open, ["pending"], "one is left, and it is the one on record");
 }
 
@@ -244,7 +240,7 @@ fn a_creation_beside_the_one_on_record_is_closed() {
     }
     world.pass(3);
     assert_eq!(
-        (world.state(), statuses(&world)),
+        (world.state(), world.cloud.statuses()),
         (State::PendingApproval, vec!["pending".to_owned(), "closed".to_owned()])
     );
     assert_eq!(world.wrk().note.opening, None);
@@ -267,7 +263,7 @@ fn what_is_submitted_has_nothing_more_to_clean_up() {
         world.cancel().unwrap();
         world.pass(3);
         assert_eq!(
-            (world.state(), statuses(&world)),
+            (world.state(), world.cloud.statuses()),
             (State::Cancelled, vec!["closed".to_owned(), "draft".to_owned()]),
             "call {at}"
         );

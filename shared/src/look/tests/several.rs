@@ -54,6 +54,26 @@ fn one_at_a_time_creates_open_requests() {
     assert_eq!(open, 2);
 }
 
+/// A status that nobody knows may be a draft's, but what is on record for another request, or marked by another installation, is theirs.
+#[test]
+fn a_draft_is_found_whatever_word_its_status_has() {
+    let world = World::new();
+    world.work();
+    world.cloud.fail("request_open", Fault::Lost);
+    let second = world.ask_again(2);
+    world.work();
+    let mut elsewhere = world.cloud.inside().change_requests[0].clone();
+    elsewhere.id = "cr-x".to_owned();
+    elsewhere.description = mark::first_line("another", world.id);
+    world.cloud.inside().change_requests.push(elsewhere);
+    for one in &mut world.cloud.inside().change_requests {
+        one.status = ChangeRequestStatus::Unknown("proposed".to_owned());
+    }
+    world.pass(3);
+    assert_eq!(world.cloud.statuses(), ["proposed", "closed", "proposed", "pending"]);
+    assert_eq!(state_of(&world, second), State::PendingApproval);
+}
+
 /// bob approves one change request and no other.
 fn approve_one(world: &World, id: &str) {
     world.cloud.set(id, ChangeRequestStatus::Ready, "bob", None);

@@ -69,9 +69,7 @@ fn drafts_of_a_creation_without_answer_are_closed_and_it_is_created_once_more() 
     assert_eq!(world.cloud.count("request_open"), 1, "not before its effect would show");
     world.pass(3);
     assert_eq!(world.state(), State::PendingApproval);
-    let statuses: Vec<_> =
-        world.cloud.inside().change_requests.iter().map(|one| one.status.as_str().to_owned()).collect();
-    assert_eq!(statuses, ["closed", "pending"]);
+    assert_eq!(world.cloud.statuses(), ["closed", "pending"]);
     assert_eq!(world.request().status.change_requests[0].id, "cr-2");
     assert_eq!(world.wrk().note.opening, None);
 }
@@ -83,13 +81,24 @@ fn drafts_of_somebody_else_are_left_alone() {
     world.work();
     let mut theirs = world.cloud.inside().change_requests[0].clone();
     (theirs.id, theirs.created_by) = ("cr-x".to_owned(), "dave".parse().unwrap());
-    let mut described = world.cloud.inside().change_requests[0].clone();
-    (described.id, described.description) = ("cr-y".to_owned(), "by hand".to_owned());
-    world.cloud.inside().change_requests.extend([theirs, described]);
+    let mut older = world.cloud.inside().change_requests[0].clone();
+    (older.id, older.created_at) = ("cr-y".to_owned(), older.created_at - SignedDuration::from_mins(2));
+    world.cloud.inside().change_requests.extend([theirs, older]);
     world.pass(3);
-    let statuses: Vec<_> =
-        world.cloud.inside().change_requests.iter().map(|one| one.status.as_str().to_owned()).collect();
-    assert_eq!(statuses, ["closed", "draft", "draft", "pending"]);
+    assert_eq!(world.cloud.statuses(), ["closed", "draft", "draft", "pending"]);
+}
+
+#[test]
+fn a_draft_is_found_whatever_somebody_wrote_into_it() {
+    let another = "signoff first req_01KAT5AAAAAAAAAAAAAAAAAAAA\nLooks good";
+    for text in ["Looks good", another] {
+        let world = World::new();
+        world.cloud.fail("request_open", Fault::Lost);
+        world.work();
+        text.clone_into(&mut world.cloud.inside().change_requests[0].description);
+        world.pass(3);
+        assert_eq!(world.cloud.statuses(), ["closed", "pending"], "{text}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::chain;
 
-use super::Case;
+use super::{Case, is_left_open};
 use crate::setup::PENDING_EXTENSION_MINUTES;
 use crate::world::World;
 
@@ -107,7 +107,8 @@ pub(crate) fn at_the_end(world: &mut World) {
     let groups = world.judge.groups.clone();
     for group in groups.iter().filter(|group| !group.excused) {
         for id in &group.ids {
-            let open = world.cloud.change_request(id).is_some_and(|one| one.status.is_open());
+            let place = world.judge.cases.get(&group.request).map_or(0, |case| case.place);
+            let open = is_left_open(world, id, place, group.request);
             let row = world.tables.iter().find_map(|table| table.requests.get(&group.request));
             let named = row.and_then(|row| row.request.status.outcome.as_ref()).is_some_and(|outcome| {
                 outcome.message.contains(id) || outcome.message.contains("drafts of open requests")

@@ -8,7 +8,7 @@ use signoff_core::request::{Outcome, Request, State};
 
 use super::end::end_bound;
 use super::sending::is_excused;
-use super::{Case, Look, unasked, who};
+use super::{Case, Look, is_left_open, unasked, who};
 use crate::world::{Current, World, later};
 
 /// Judges a step.
@@ -63,7 +63,7 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
         expires(world, step, outcome);
     }
     if step.request.status.state.is_terminal() {
-        ends(world, step, writer);
+        ends(world, place, step, writer);
     }
 }
 
@@ -141,7 +141,7 @@ fn expires(world: &mut World, step: &Step, outcome: &Outcome) {
     world.check("3 in its time", !(early && by_time), || format!("{} expires early", step.request.ask.id));
 }
 
-fn ends(world: &mut World, step: &Step, writer: Current) {
+fn ends(world: &mut World, place: usize, step: &Step, writer: Current) {
     let id = step.request.ask.id;
     let status = &step.request.status;
     if let Some(case) = world.judge.cases.get_mut(&id) {
@@ -170,7 +170,7 @@ fn ends(world: &mut World, step: &Step, writer: Current) {
     let groups: Vec<_> =
         world.judge.groups.iter().filter(|group| group.request == id && !group.excused).cloned().collect();
     for one in groups.iter().flat_map(|group| &group.ids) {
-        let open = world.cloud.change_request(one).is_some_and(|one| one.status.is_open());
+        let open = is_left_open(world, one, place, id);
         let named = said.contains(one) || said.contains("drafts of open requests");
         if open && named {
             world.coverage.add("exception", "a change request that could not be closed, and is named");

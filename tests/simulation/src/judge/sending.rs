@@ -176,12 +176,17 @@ fn closes(world: &mut World, look: &Look, id: &str) {
     // What a process left that had stood still for longer than its lease is closed by whoever finds it.
     let stray = world.judge.group_of(id).is_some_and(|group| group.excused);
     let place = owner.and_then(|owner| world.judge.cases.get(&owner)).map(|case| case.place);
-    // Installations that share a principal can't tell each other's fresh drafts apart: a draft carries no mark.
+    // Installations that share a principal can't tell each other's fresh drafts apart: a draft carries no mark before it is submitted.
     let neighbours = place.is_some_and(|place| place != look.place);
     if neighbours {
         world.coverage.add("exception", "a draft of another installation with the same principal is closed");
     }
-    world.check("closes its own", neighbours || stray || owner == Some(look.request), || {
+    // Whether a status that nobody knows is that of a draft is not to be seen: to close what is closed changes nothing.
+    let over = world.cloud.change_request(id).is_some_and(|one| one.strange_status.is_some() && !one.status.is_open());
+    if over && owner != Some(look.request) {
+        world.coverage.add("exception", "what is over, with a status that nobody knows, is closed");
+    }
+    world.check("closes its own", neighbours || stray || over || owner == Some(look.request), || {
         format!("{} closes {id}, which belongs to {owner:?}", look.request)
     });
 }

@@ -43,7 +43,8 @@ pub(super) fn deployments(gate: &Gate, requests: &[Value]) {
         assert!(marks.contains(id) == has_deployed || state == "error", "{id} is {state}: {request:#}");
     }
     let stray = cloud.change_requests().iter().filter(|one| one.created_by == PRINCIPAL && one.status.is_open());
-    assert_eq!(stray.count(), 0, "change requests were left open");
+    let stray: Vec<_> = stray.collect();
+    assert!(stray.is_empty(), "change requests were left open: {stray:#?}");
 }
 
 /// The change requests of the open request that carries a mark.
