@@ -1,6 +1,7 @@
 //! Answering the doorbell: whom does a delivery concern?
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,16 +31,27 @@ pub(crate) async fn may_look<L: Ledger>(ledger: &L, what: &str, now: Timestamp) 
     Ok(false)
 }
 
+/// What a delivery points to, from another place on each time: where there is not time for all, it is not always the same that are left out.
+pub(crate) fn in_turn<T>(all: &[T], turn: usize) -> impl Iterator<Item = &T> {
+    let (first, rest) = all.split_at(turn.checked_rem(all.len()).unwrap_or(0));
+    rest.iter().chain(first)
+}
+
 impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
-    /// Asks for what was refused, and looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization.
+    /// Looks at the requests that a delivery points to; where that can't be told, rings what is open in the organization. Then asks for what was refused,
+    /// which may take many calls. All of it within the time of one look.
     ///
     /// # Errors
     /// If the ledger fails; the delivery has to be answered again.
     pub async fn answer(&self, delivery: &Delivery) -> Result<(), LedgerError> {
-        self.rescue(delivery).await?;
-        if delivery.kind == rescue::POLL {
-            return Ok(());
+        let began = self.host.uptime();
+        if delivery.kind != rescue::POLL {
+            self.ring_for(delivery, began).await?;
         }
+        self.rescue(delivery, began).await
+    }
+
+    async fn ring_for(&self, delivery: &Delivery, began: Duration) -> Result<(), LedgerError> {
         let pointers = &delivery.pointers;
         let mut found = BTreeSet::new();
         if let Some(organization) = &pointers.organization {
@@ -56,7 +68,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             let has_it = |loaded: &Loaded| {
                 loaded.request.status.change_requests.iter().any(|one| pointers.change_requests.contains(&one.id))
             };
-            return self.ring_whoever(delivery, "stray", has_it).await;
+            return self.ring_whoever(delivery, began, "stray", has_it).await;
         }
         // Environments are what approvals are about; where a change request told already, they tell nothing more.
         if found.is_empty() && !pointers.environments.is_empty() {
@@ -65,26 +77,38 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
                 pointers.environments.contains(&loaded.request.ask.gate.environment)
                     || status.change_requests.iter().any(|one| pointers.environments.contains(&one.environment))
             };
-            for loaded in self.open_requests().await?.into_iter().filter(concerned) {
+            for loaded in self.open_requests(began).await?.into_iter().filter(concerned) {
                 found.insert(loaded.request.ask.id);
             }
         }
         if found.is_empty() && !pointers.names_all() {
-            return self.ring_whoever(delivery, "vague", |_| true).await;
+            return self.ring_whoever(delivery, began, "vague", |_| true).await;
         }
         // One is looked at at once; several each get a record, and so a share of the time, of their own.
         let alone = found.len() == 1;
         for id in found {
-            self.ring_one(id, alone, &delivery.id).await?;
+            if !self.can_ring(began) {
+                break;
+            }
+            self.ring_one(id, alone, &delivery.id, began).await?;
         }
         Ok(())
     }
 
-    async fn ring_one(&self, id: RequestId, alone: bool, delivery: &str) -> Result<(), LedgerError> {
-        let Some(loaded) = self.ledger.load(id).await? else { return Ok(()) };
+    /// Whether there is time left to ring for another one.
+    fn can_ring(&self, began: Duration) -> bool {
+        let can = self.has_time(began);
+        if !can {
+            tracing::warn!("there was no time to ring for all whom a delivery concerns; the clock comes to the rest");
+        }
+        can
+    }
+
+    async fn ring_one(&self, id: RequestId, alone: bool, delivery: &str, began: Duration) -> Result<(), LedgerError> {
+        let Some(loaded) = self.sound(id).await? else { return Ok(()) };
         let cause = Cause::Ring(delivery.to_owned());
         match loaded.request.status.state.worker() {
-            Some(Worker::Apply) if alone => self.look(Worker::Apply, id, cause).await,
+            Some(Worker::Apply) if alone => self.look_within(began, Worker::Apply, id, cause).await,
             Some(worker) => self.ledger.ring(id, worker, cause, self.host.ulid()).await,
             None => Ok(()),
         }
@@ -94,6 +118,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     async fn ring_whoever(
         &self,
         delivery: &Delivery,
+        began: Duration,
         kind: &str,
         is_concerned: impl Fn(&Loaded) -> bool,
     ) -> Result<(), LedgerError> {
@@ -104,31 +129,42 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         if !self.ledger.once(&format!("{kind}-{whose}"), now, until).await? {
             return Ok(());
         }
-        for loaded in self.open_requests().await? {
+        for loaded in self.open_requests(began).await? {
             let (ask, status) = (&loaded.request.ask, &loaded.request.status);
             let theirs = pointers
                 .organization
                 .as_ref()
                 .is_none_or(|organization| organization.as_str().eq_ignore_ascii_case(ask.stack.organization.as_str()));
             if let (true, Some(worker)) = (theirs && is_concerned(&loaded), status.state.worker()) {
+                if !self.can_ring(began) {
+                    break;
+                }
                 self.ledger.ring(ask.id, worker, Cause::Ring(delivery.id.clone()), self.host.ulid()).await?;
             }
         }
         Ok(())
     }
 
-    async fn open_requests(&self) -> Result<Vec<Loaded>, LedgerError> {
+    async fn open_requests(&self, began: Duration) -> Result<Vec<Loaded>, LedgerError> {
         let mut open = Vec::new();
         for id in self.ledger.open(MAX_RUNG).await? {
-            match self.ledger.load(id).await {
-                Ok(loaded) => open.extend(loaded),
-                Err(LedgerError::Broken(why)) => {
-                    tracing::error!(request = %id, why, "an item makes no sense; it waits for a person")
-                }
-                Err(error) => return Err(error),
+            if !self.can_ring(began) {
+                break;
             }
+            open.extend(self.sound(id).await?);
         }
         Ok(open)
+    }
+
+    /// What is known of a request. One that makes no sense must not keep others from being rung for.
+    async fn sound(&self, id: RequestId) -> Result<Option<Loaded>, LedgerError> {
+        match self.ledger.load(id).await {
+            Err(LedgerError::Broken(why)) => {
+                tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
+                Ok(None)
+            }
+            answer => answer,
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! The stack's line remembers the commit that was asked for last. It is read before the branch is, and the request is recorded only if it has not moved
 //! since: of two that look at once, the one with the older answer has to look again.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::answer::may_look;
+use crate::answer::{in_turn, may_look};
 use crate::asking::{self, Permission};
 use crate::cloud::{CloudError, PulumiCloud};
 use crate::doorbell::{BranchPointer, Delivery, MAX_POINTERS, Pointers};
@@ -14,7 +16,7 @@ use crate::gate::{Gate, Gates};
 use crate::github::{Branch, Changed, GitHub, GitHubError, Head, Repository};
 use crate::host::Host;
 use crate::ledger::{Cause, Ledger, LedgerError, Line};
-use crate::names::{Login, Reason, RequestId};
+use crate::names::{Commit, Login, Reason, RequestId};
 use crate::push::{GitHubLogin, PushRule, Pushed};
 use crate::request::{Ask, Requester, Worker};
 use crate::rescue;
@@ -23,12 +25,19 @@ use crate::rescue;
 const ATTEMPTS: u32 = 5;
 /// After how many sweeps every branch is looked at without a webhook: a push whose webhook was lost costs time and nothing else.
 pub const POLL_SWEEPS: i64 = 5;
+/// For how long an answer takes up rules. The last one takes four calls of ten seconds at most, and as many again if somebody else was faster: with
+/// them it stays within the function's two minutes.
+const BUDGET: Duration = Duration::from_secs(40);
+/// What is said where there was not time for every rule.
+const LATE: &str = "answers came slowly, so there was not time for every push rule; the clock comes back to the rest";
 /// What the kinds of deliveries begin with that are about branches. No header of Pulumi Cloud's can say so: it has no spaces.
 pub const FROM_GITHUB: &str = "github ";
 /// What the logins of GitHub's apps end with.
 const BOT: &str = "[bot]";
 /// The kind of a delivery that the clock made.
 const POLL: &str = "github (clock)";
+/// For how many days it is remembered that a push was not listed.
+const UNLISTED_DAYS: i64 = 30;
 /// For how long a delivery of the clock's is remembered.
 const POLL_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -73,13 +82,20 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
     /// # Errors
     /// If the ledger fails; the delivery has to be answered again.
     pub async fn answer(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+        let began = self.host.uptime();
+        let has_time = || self.host.uptime().saturating_sub(began) < BUDGET;
         let gates = self.ledger.gates().await?;
         let was_pushed = delivery.kind != POLL;
-        for pointer in &delivery.pointers.branches {
+        let turn = if was_pushed { 0 } else { turn(delivery.at, self.sweep) };
+        for pointer in in_turn(&delivery.pointers.branches, turn) {
             let is_meant = |rule: &PushRule| rule.repository == pointer.repository && rule.branch == pointer.branch;
             let rules: Vec<_> = gates.pushes().filter(|(_, rule)| is_meant(rule)).collect();
             if rules.is_empty() {
                 continue;
+            }
+            if !has_time() {
+                tracing::warn!(repository = %pointer.repository, branch = %pointer.branch, "{LATE}");
+                break;
             }
             let branch = format!("{} {}", pointer.repository.as_str().to_ascii_lowercase(), pointer.branch);
             if was_pushed && !may_look(&self.ledger, &branch, self.host.now()).await? {
@@ -89,8 +105,12 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
                 );
                 continue;
             }
-            for (gate, rule) in rules {
+            for (gate, rule) in in_turn(&rules, turn) {
                 let stack = &rule.stack;
+                if !has_time() {
+                    tracing::warn!(repository = %rule.repository, branch = %rule.branch, %stack, "{LATE}");
+                    return Ok(());
+                }
                 match self.look(&gates, gate, rule, was_pushed).await {
                     Ok(Some(id)) => tracing::info!(request = %id, %stack, "a push asks for a deployment"),
                     Ok(None) => {}
@@ -121,7 +141,7 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
         for _ in 0..ATTEMPTS {
             let line = self.ledger.line(&rule.stack).await?;
             // Without a push that was heard of, what has been there all along is nobody's wish.
-            if line.pushed.is_none() && !was_pushed {
+            if line.pushed.is_none() && !line.heard && !was_pushed {
                 return Ok(None);
             }
             let Some(head) = self.github.head(&rule.repository, &rule.branch).await? else {
@@ -132,8 +152,7 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
                 return Ok(None);
             }
             let push = self.github.push(&rule.repository, &rule.branch, &head.commit).await?;
-            // GitHub may list a push a moment after it tells of it. Who pushed must not count as an approver, so that is waited for, once.
-            if push.is_none() && was_pushed && line.pushed.is_some() {
+            if push.is_none() && self.may_be_listed_yet(rule, &line, &head.commit, was_pushed).await? {
                 tracing::warn!(stack = %rule.stack, "GitHub does not say yet who pushed; the clock comes back to it");
                 return Ok(None);
             }
@@ -155,6 +174,23 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
             }
         }
         Err(LedgerError::Unavailable(format!("the line of {} moves all the time", rule.stack)).into())
+    }
+
+    /// GitHub may list a push a moment after it tells of it. Who pushed must not count as an approver, so that is waited for: until the clock has come to
+    /// it for the second time.
+    async fn may_be_listed_yet(
+        &self,
+        rule: &PushRule,
+        line: &Line,
+        commit: &Commit,
+        was_pushed: bool,
+    ) -> Result<bool, LedgerError> {
+        if line.pushed.is_none() && !line.heard {
+            self.ledger.hear(&rule.stack).await?;
+        }
+        let now = self.host.now();
+        let until = now.saturating_add(SignedDuration::from_hours(24 * UNLISTED_DAYS)).unwrap_or(Timestamp::MAX);
+        Ok(was_pushed || self.ledger.once(&format!("unlisted-{}-{commit}", rule.stack), now, until).await?)
     }
 
     /// Whether the push changes what the rule is about. What can't be told is asked for: people decide.
@@ -249,6 +285,11 @@ fn reason(branch: &Branch, head: &Head) -> Result<Reason, LedgerError> {
     let whole = if head.url.is_empty() { title } else { format!("{title}\n{}", head.url) };
     let reason = whole.parse().or_else(|_| pushed().parse::<Reason>());
     reason.map_err(|why| LedgerError::Broken(why.to_string()))
+}
+
+/// Which time it is that the clock has branches and runs looked at, counted from anywhere.
+pub(crate) fn turn(at: Timestamp, sweep: SignedDuration) -> usize {
+    usize::try_from(at.as_second() / sweep.as_secs().saturating_mul(POLL_SWEEPS).max(1)).unwrap_or(0)
 }
 
 /// Has every branch that a gate names looked at, and every stack whose refused runs are asked for, every [`POLL_SWEEPS`] sweeps. Called by each sweep.

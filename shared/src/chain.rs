@@ -4,6 +4,8 @@
 //! zeros for the first. The hash of the last event is kept with the request's status, so that a tail that was cut off shows too.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,14 @@ use crate::transition::{self, Illegal};
 
 /// The `prevhash` of a first event.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A time before the first event that any signoff recorded.
+pub const DAWN: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+/// The UTC day of an event of this time: the trail is read by days.
+pub fn day_of(time: Timestamp) -> Date {
+    Offset::UTC.to_datetime(time).date()
+}
 
 /// Where the evidence names the webhook delivery that made signoff look.
 const DELIVERY: &str = "webhookDelivery";

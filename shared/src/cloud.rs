@@ -251,8 +251,15 @@ pub struct DeploymentPage {
     pub deployments: Vec<Listed>,
     /// Whether deployments of this stack are paused.
     pub paused: bool,
-    /// How many the stack has in all.
-    pub total: i64,
+}
+
+/// One page of a deployment's log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogPage {
+    /// Whether it says that the deployment was refused.
+    pub refused: bool,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
 }
 
 /// A single deployment, with its variables.
@@ -347,8 +354,16 @@ pub trait PulumiCloud: Send + Sync {
         change_request: &str,
     ) -> impl Answer<Vec<StatusChange>>;
 
+    /// Who approved a change request and withdrew that, and has not approved again since. One call for each page (five at most).
+    fn withdrawn(
+        &self,
+        principal: &PrincipalName,
+        organization: &Organization,
+        change_request: &str,
+    ) -> impl Answer<Vec<Login>>;
+
     /// The open requests of the organization's environments that were created since `since`, of whoever. One call for each page
-    /// (twenty at most; more is [`CloudError::Unclear`], since what is not seen can't be ruled out).
+    /// (a hundred at most; more is [`CloudError::Unclear`], since what is not seen can't be ruled out).
     fn open_requests_since(
         &self,
         principal: &PrincipalName,
@@ -377,9 +392,15 @@ pub trait PulumiCloud: Send + Sync {
     /// Creates a deployment.
     fn deploy(&self, principal: &PrincipalName, deployment: &NewDeployment) -> impl Answer<Deployment>;
 
-    /// Whether a deployment that failed says in its log that it was not let into an environment for want of an approval. One call for each page of the
-    /// log (twenty at most; what comes after them is not read).
-    fn was_refused(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> impl Answer<bool>;
+    /// Whether a deployment that failed says in its log that it was not let into an environment for want of an approval. One page of it; `after` is
+    /// where the one before ended.
+    fn was_refused(
+        &self,
+        principal: &PrincipalName,
+        stack: &StackName,
+        id: &str,
+        after: Option<&str>,
+    ) -> impl Answer<LogPage>;
 
     /// What this person may do with a stack. `None`: they are no member of its organization, or there is no such stack for the principal.
     /// [`CloudError::Refused`]: the principal may not know; whether one that is no admin may, is specified nowhere.

@@ -29,6 +29,8 @@ pub struct Facts {
     pub durations: BTreeMap<String, (i64, i64)>,
     /// Who closed change requests, and with what words.
     pub closed_by: BTreeMap<String, Option<(Login, Option<String>)>>,
+    /// Who withdrew their approvals of change requests.
+    pub withdrawn: BTreeMap<String, Vec<Login>>,
     /// When change requests were applied, at the earliest that can be known.
     pub applied_at: BTreeMap<String, Timestamp>,
     /// Who applied them, where somebody else than the principal did.
@@ -37,6 +39,8 @@ pub struct Facts {
     pub drafts: Option<Vec<String>>,
     /// The other open requests of the stack.
     pub line: Option<Vec<Other>>,
+    /// Requests that it may have to wait for and that can't be read: nobody knows how far they are.
+    pub unreadable: BTreeSet<RequestId>,
     /// How it stands to what was asked for later.
     pub newer: Option<Newer>,
     /// What goes on at the stack.
@@ -92,6 +96,8 @@ pub struct Activity {
     pub own: Option<DeploymentStatus>,
     /// The highest version of them all.
     pub latest: i64,
+    /// The stack's deployments can't be seen: it is gone, or the principal lost the right to see it.
+    pub unseen: bool,
 }
 
 /// Something to look at. All of them are calls that change nothing.
@@ -109,6 +115,8 @@ pub enum Look {
     Durations(String),
     /// Who closed a change request.
     WhoClosed(String),
+    /// Who withdrew their approval of a change request.
+    WhoWithdrew(String),
     /// When a change request was applied by somebody else.
     WhenApplied(String),
     /// What a creation left behind that nobody recorded.
@@ -165,10 +173,5 @@ impl Facts {
     /// Whether the look has tried this.
     pub fn has_tried(&self, act: &Act) -> bool {
         self.tried.contains(act)
-    }
-
-    /// The state of another open request of the stack.
-    pub fn state_of(&self, id: RequestId) -> Option<State> {
-        self.line.iter().flatten().find(|other| other.place.id == id).map(|other| other.state)
     }
 }

@@ -124,8 +124,6 @@ pub struct Head {
 /// How a branch came to have its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
-    /// The activity's id: what tells one push of a commit from another of the same.
-    pub id: u64,
     /// GitHub's login of who pushed or merged; `None` where GitHub knows none.
     pub pusher: Option<String>,
 }

@@ -86,7 +86,7 @@ pub struct Note {
     /// Since when no look came to rest: Pulumi Cloud gave no usable answer, or refused the principal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub troubled_since: Option<Timestamp>,
-    /// Since when the deployment can't be found, and how often it was looked for.
+    /// Since when a change request, or the deployment, can't be found, and how often it was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
     /// The deployment had not started when its grant ran out, and was told to stop.
@@ -133,6 +133,9 @@ pub struct Loaded {
     /// The bookkeeping.
     pub work: Work,
 }
+
+/// A request in a listing: what is known of it, or which one it is that can't be read.
+pub type Listing = Result<Loaded, RequestId>;
 
 impl Loaded {
     /// What it waits for: what the last look left, or what can be told without one if the request has changed since.
@@ -265,6 +268,8 @@ pub struct Line {
     pub turn: Option<RequestId>,
     /// The commit that the last push asked for.
     pub pushed: Option<Commit>,
+    /// Whether a push was heard of before any asked for something: then the clock looks at its branch, too.
+    pub heard: bool,
     /// The place of the last update that was deployed, where the gate keeps to the order.
     pub deployed: Option<u64>,
 }
@@ -396,6 +401,9 @@ pub trait Ledger: Send + Sync {
     /// Writes the work down and gives the lease back; unless another look was asked for meanwhile.
     fn finish(&self, lease: &Lease, work: &Work) -> impl Reply<Finish>;
 
+    /// Notes in the stack's line that a push was heard of.
+    fn hear(&self, stack: &StackName) -> impl Reply<()>;
+
     /// Takes the stack's turn for this request. `false`: another one has it.
     fn claim_turn(&self, stack: &StackName, id: RequestId) -> impl Reply<bool>;
 
@@ -455,8 +463,9 @@ pub trait Ledger: Send + Sync {
     /// Which request does this change request belong to?
     fn pointed(&self, organization: &Organization, change_request: &str) -> impl Reply<Option<RequestId>>;
 
-    /// The organization's requests, newest first: those before `before`, `limit` at most. From the index: eventually consistent.
-    fn list(&self, organization: &Organization, before: Option<RequestId>, limit: usize) -> impl Reply<Vec<Loaded>>;
+    /// The organization's requests, newest first: those before `before`, `limit` at most. From the index: eventually consistent. One that can't be read
+    /// must not hide the others, nor be missing among them.
+    fn list(&self, organization: &Organization, before: Option<RequestId>, limit: usize) -> impl Reply<Vec<Listing>>;
 
     /// The whole trail of a request, oldest first.
     fn events(&self, id: RequestId) -> impl Reply<Vec<Sealed>>;

@@ -1,8 +1,9 @@
 //! The gate itself: requests, their states and events, the verdict on approvals, the audit chain, and the loop
 //! *load → observe → decide → record → act → record* that moves them.
 //!
-//! Nothing in here knows HTTP, DynamoDB, Lambda, the clock or the environment: they come in as arguments, behind [`ledger::Ledger`],
-//! [`cloud::PulumiCloud`] and [`host::Host`].
+//! Nothing in here knows HTTP, DynamoDB, Lambda, the clock or the environment: they come in as arguments, behind seven traits: [`ledger::Ledger`],
+//! [`cloud::PulumiCloud`], [`github::GitHub`], [`host::Host`] and [`notify::Messenger`], and for checkpoints [`checkpoint::Days`] and
+//! [`checkpoint::Notary`].
 
 pub mod answer;
 pub mod asking;

@@ -10,7 +10,10 @@ use crate::blocker::{Blocker, BlockerKind};
 use crate::chain;
 use crate::cloud::{CloudError, DeploymentStatus, NewDeployment, PulumiCloud};
 use crate::conditions::Lift;
-use crate::decide::{CLOSING_HOURS, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, drafts_may_be_left, rests_on};
+use crate::decide::{
+    CLOSING_HOURS, DEPLOYMENT_MAY_EXIST, Known, LOST_AFTER_DAYS, Next, Record, Rest, decide, drafts_may_be_left,
+    rests_on,
+};
 use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
@@ -40,7 +43,7 @@ pub struct Timing {
     pub sweep: SignedDuration,
     /// How long after a call whose answer never came its effect may still show.
     pub settle: SignedDuration,
-    /// How long one look may send calls.
+    /// How long one look, or the answer to one delivery, may send calls.
     pub budget: Duration,
     /// The longest that one call takes.
     pub call: Duration,
@@ -102,7 +105,17 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     /// # Errors
     /// If the ledger could not be read or written; the caller has to come again. Troubles with Pulumi Cloud are no errors: the request waits.
     pub async fn look(&self, worker: Worker, id: RequestId, cause: Cause) -> Result<(), LedgerError> {
-        let began = self.host.uptime();
+        self.look_within(self.host.uptime(), worker, id, cause).await
+    }
+
+    /// Looks at a request within the time of something that began earlier.
+    pub(crate) async fn look_within(
+        &self,
+        began: Duration,
+        worker: Worker,
+        id: RequestId,
+        cause: Cause,
+    ) -> Result<(), LedgerError> {
         let now = self.host.now();
         let until = later(now, self.timing.lease());
         let (loaded, lease) = match self.ledger.begin(id, self.host.ulid(), now, until, cause.clone()).await? {
@@ -145,6 +158,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             }
             return Ok(());
         }
+    }
+
+    /// Whether what began then has time left for another call; measured on the clock that only goes forward.
+    pub(crate) fn has_time(&self, began: Duration) -> bool {
+        self.host.uptime().saturating_sub(began) < self.timing.budget
     }
 }
 
@@ -240,10 +258,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
     }
 
-    /// Whether there is time left to send something; measured on the clock that only goes forward.
+    /// Whether there is time left to send something.
     fn in_time(&self) -> Result<(), Stop> {
-        let used = self.keeper.host.uptime().saturating_sub(self.began);
-        if used < self.keeper.timing.budget {
+        if self.keeper.has_time(self.began) {
             return Ok(());
         }
         let detail = format!(
@@ -383,9 +400,16 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let mut creation = ledger.lock_creation(organization, principal, ask.id).await?;
         if let Creation::Theirs(other) = creation {
             // One that went on without giving the lock back died between the two.
-            let gone_on = match ledger.load(other).await? {
-                Some(loaded) => loaded.request.status.state != State::Requested,
-                None => true,
+            let gone_on = match ledger.load(other).await {
+                Ok(Some(loaded)) => loaded.request.status.state != State::Requested,
+                Ok(None) => true,
+                // It may have drafts that nobody else can tell from their own, so the lock stays its.
+                Err(LedgerError::Broken(why)) => {
+                    tracing::error!(request = %other, why, "an item makes no sense; it waits for a person");
+                    self.facts.unreadable.insert(other);
+                    false
+                }
+                Err(error) => return Err(error.into()),
             };
             if gone_on {
                 ledger.unlock_creation(organization, principal, other).await?;
@@ -476,10 +500,25 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         let now = self.now();
         let note = &mut self.loaded.work.note;
         (note.failures, note.retry_at) = (0, None);
+        if let (Look::ChangeRequest(id), false) = (look, self.loaded.request.status.change_requests.is_empty()) {
+            let seen = |id: &String| self.facts.change_requests.get(id).map(Option::is_some);
+            let ours = &self.loaded.request.status.change_requests;
+            if seen(id) == Some(false) {
+                note.lost.get_or_insert(Lost { since: now, looks: 0 }).looks += 1;
+            } else if ours.iter().all(|one| seen(&one.id) == Some(true)) {
+                note.lost = None;
+            }
+        }
         if let (Look::Activity, Some(activity)) = (look, &self.facts.activity) {
             // One that carries the mark stays in sight until it is recorded.
             let marked = activity.marked.iter().map(|one| one.deployment.version - 1).min();
-            note.searched = note.searched.max(marked.unwrap_or(activity.latest).min(activity.latest));
+            let searched = marked.unwrap_or(activity.latest).min(activity.latest);
+            // A stack that was made anew under the same name counts from one again.
+            note.searched = if activity.latest < note.searched && !activity.unseen {
+                searched
+            } else {
+                note.searched.max(searched)
+            };
             if let Some(own) = &activity.own {
                 (note.lost, note.deployment_status) = (None, Some(own.as_str().to_owned()));
                 // What was told to stop and runs nevertheless has started.
@@ -604,9 +643,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             ));
         }
         if self.loaded.work.intent.is_some() {
-            outcome.message.push_str(
-                " It is not known whether a deployment was created: look at the stack's deployments at Pulumi Cloud.",
-            );
+            outcome.message.push_str(DEPLOYMENT_MAY_EXIST);
         }
         let is_open = |one: &&ChangeRequest| one.applied_at.is_none() && one.status != ChangeRequestStatus::Closed;
         let open: Vec<_> = status.change_requests.iter().filter(is_open).map(|one| one.id.as_str()).collect();
@@ -691,7 +728,16 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             let now = self.now();
             let mut is_next = true;
             for other in line.waiting.iter().filter(|other| other.id != ask.id) {
-                let Some(loaded) = ledger.load(other.id).await? else { continue };
+                let loaded = match ledger.load(other.id).await {
+                    Ok(Some(loaded)) => loaded,
+                    Ok(None) => continue,
+                    // One that makes no sense must not keep this one from its end.
+                    Err(LedgerError::Broken(why)) => {
+                        tracing::error!(request = %other.id, why, "an item makes no sense; it waits for a person");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 let Request { ask, status, .. } = &loaded.request;
                 let gate = self.facts.gates.gate_of(&ask.stack);
                 let overtaken = line.has_overtaken(ask) && gate.is_some_and(|gate| gate.minds_newer(ask));

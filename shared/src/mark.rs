@@ -1,6 +1,6 @@
 //! The marks that signoff leaves at Pulumi Cloud, by which what it created is found again.
 
-use crate::names::{Login, RequestId, is_bidirectional, is_invisible};
+use crate::names::{Login, RequestId, hides};
 use crate::request::Ask;
 
 /// The plain environment variable that the deployment carries: the request's id.
@@ -27,8 +27,6 @@ pub fn of(description: &str) -> Option<(&str, RequestId)> {
 pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Option<&str>) -> String {
     let mut text = first_line(installation, ask.id);
     // A branch and a machine token's name are what somebody called them: neither may look like a line of its own.
-    let hides =
-        |c: char| c.is_control() || is_bidirectional(c) || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}');
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("\n{name}: {}", value.replace(hides, " ")));
     };

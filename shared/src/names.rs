@@ -192,9 +192,8 @@ impl FromStr for Login {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
         let fits = (1..=MAX_LOGIN).contains(&text.chars().count());
-        let hides = |c: char| c.is_control() || c.is_whitespace() || is_bidirectional(c) || is_invisible(c);
         // The Kelvin sign is the one character that is not ASCII and becomes an ASCII letter in lower case: it would pass for a k.
-        if fits && !text.chars().any(|c| hides(c) || c == '\u{212A}') {
+        if fits && !text.chars().any(|c| hides(c) || c.is_whitespace() || c == '\u{212A}') {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadName(format!("a login is 1 to {MAX_LOGIN} characters that can be seen, without spaces")))
@@ -369,6 +368,14 @@ impl fmt::Display for Reason {
 
 text!(Reason);
 
+/// Characters that have no place in what others show in one line: they act on what shows it, turn it round, show as nothing or break lines.
+pub fn hides(c: char) -> bool {
+    c.is_control()
+        || is_bidirectional(c)
+        || is_invisible(c)
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
+}
+
 /// Characters that show as nothing (the usual ones of Unicode's `Default_Ignorable_Code_Point`): with them, one name looks like another.
 pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}')
@@ -463,6 +470,15 @@ mod tests {
         {
             assert!(bad.parse::<Reason>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_hides_is_one_list() {
+        let hidden = "\u{0}\n\u{7f}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{200f}\u{2028}\u{202e}\u{2060}\u{2066}\u{206a}";
+        for c in hidden.chars().chain("\u{fe0f}\u{feff}\u{fffa}\u{e0041}".chars()) {
+            assert!(hides(c), "{c:?}");
+        }
+        assert!(!"a Grüße, 世界 \u{1f469}\u{301}\u{a0}".chars().any(hides));
     }
 
     #[test]

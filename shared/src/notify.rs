@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::chain::Sealed;
-use crate::event::{Actor, Event};
+use crate::event::Event;
 use crate::gate::{Gate, Gates};
 use crate::github::{CommitStatus, GitHubError, Mood, Repository};
 use crate::host::Host;
@@ -150,7 +150,7 @@ impl<L: Ledger, M: Messenger, H: Host> Notifier<L, M, H> {
         let notice = Notice {
             event: sealed.id,
             change,
-            actor: actor(loaded, &sealed.data.actor, change),
+            actor: &sealed.data.actor,
             at: sealed.time,
             loaded,
             waits_for: &waits_for,
@@ -265,14 +265,6 @@ fn nth(events: Vec<Sealed>, number: u64) -> Option<(Sealed, Event)> {
     let sealed = events.into_iter().find(|event| event.sequence.parse() == Ok(number))?;
     let event = Event::parse(&sealed.kind, sealed.data.evidence.clone()).ok()?;
     Some((sealed, event))
-}
-
-/// Who is named as the one who caused it: for what came of it, whoever decided that.
-fn actor<'a>(loaded: &'a Loaded, sealed: &'a Actor, change: Change) -> &'a Actor {
-    match (&loaded.request.status.ending, change) {
-        (Some(ending), Change::Came(_)) if loaded.request.status.state.is_terminal() => &ending.actor,
-        _ => sealed,
-    }
 }
 
 /// How a request stands, as GitHub shows it.

@@ -54,7 +54,17 @@ async fn line<L: Ledger, P, H: Host>(
     facts.newer = Some(newer(ask, &line));
     let mut others = Vec::new();
     for other in line.waiting.iter().filter(|other| other.id != ask.id) {
-        let Some(found) = keeper.ledger.load(other.id).await? else { continue };
+        let found = match keeper.ledger.load(other.id).await {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            // It may be about to deploy, so it is not passed over; but whoever waits for it has to be told so.
+            Err(LedgerError::Broken(why)) => {
+                tracing::error!(request = %other.id, why, "an item makes no sense; it waits for a person");
+                facts.unreadable.insert(other.id);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let Request { ask: other_ask, status, .. } = found.request;
         // One that ends without having applied anything stands in nobody's way.
         if status.ending.is_none() || status.is_any_applied() {
@@ -106,8 +116,14 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
             let closed = changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
             facts.closed_by.insert(id.clone(), closed.map(|change| (change.by, change.comment)));
         }
+        Look::WhoWithdrew(id) => {
+            // As for who closed it: nothing waits for it.
+            let withdrawn = refusable(cloud.withdrawn(principal, organization, id).await)?.unwrap_or_default();
+            facts.withdrawn.insert(id.clone(), withdrawn);
+        }
         Look::WhenApplied(id) => {
-            let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            // Who applied it stands in the trail: a history that can't be had now is waited for, and nobody is named in their place.
+            let changes = cloud.status_changes(principal, organization, id).await?;
             let applied = changes.into_iter().find(|change| change.to == ChangeRequestStatus::Applied);
             let now = keeper.host.now();
             facts.applied_at.insert(id.clone(), applied.as_ref().map_or(now, |change| change.at.min(now)));
@@ -142,10 +158,9 @@ fn findable<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
     }
 }
 
-/// What an earlier attempt left behind, apart from what is on record. The principal's drafts, made since a creation began, are ours, since one request at a
-/// time creates open requests as a principal: whatever their description says, for it is given when they are submitted, and until then only
-/// somebody else can have written one. And what carries the request's mark is ours whenever it was made: a ledger that was restored from a backup may
-/// not know of it.
+/// What an earlier attempt left behind, apart from what is on record. What the principal has made since a creation began is ours, since one request at a
+/// time creates open requests as a principal: whatever its description says, and even if somebody has submitted it meanwhile; unless it is known to be
+/// another one's. And what carries the request's mark is ours whenever it was made: a ledger that was restored from a backup may not know of it.
 async fn drafts<L: Ledger, P: PulumiCloud, H>(
     keeper: &Gatekeeper<L, P, H>,
     loaded: &Loaded,
@@ -169,31 +184,37 @@ async fn drafts<L: Ledger, P: PulumiCloud, H>(
             continue;
         }
         let is_fresh = drafts_since.is_some_and(|since| one.created_at >= since);
-        let is_ours = mark::carries(&one.description, &keeper.installation, ask.id)
-            || is_fresh
-                && match &one.status {
-                    ChangeRequestStatus::Draft => true,
-                    // A word that nobody knows may stand for a draft, unless the change request is another one's, who submitted it.
-                    ChangeRequestStatus::Unknown(_) => !is_of_another(keeper, &one).await?,
-                    _ => false,
-                };
-        if is_ours {
+        let is_ours = mark::carries(&one.description, &keeper.installation, ask.id);
+        if is_ours || is_fresh && !is_of_another(keeper, ask, &one).await? {
             ours.push(one.id);
         }
     }
     Ok(Ok(ours))
 }
 
-/// Whether the change request is on record for the request whose mark it carries; what another installation has on record is not known here.
+/// Whether another request has the change request on record. What another installation has is not known here: there the mark has to do, which a
+/// draft does not have yet.
 async fn is_of_another<L: Ledger, P, H>(
     keeper: &Gatekeeper<L, P, H>,
+    ask: &Ask,
     one: &ChangeRequestNow,
 ) -> Result<bool, LedgerError> {
+    if keeper.ledger.pointed(&ask.stack.organization, &one.id).await?.is_some_and(|id| id != ask.id) {
+        return Ok(true);
+    }
     match mark::of(&one.description) {
         None => Ok(false),
+        Some(_) if one.status == ChangeRequestStatus::Draft => Ok(false),
         Some((installation, id)) if installation == keeper.installation => {
-            let found = keeper.ledger.load(id).await?;
-            Ok(found.is_some_and(|found| found.request.status.change_request(&one.id).is_some()))
+            match keeper.ledger.load(id).await {
+                Ok(found) => Ok(found.is_some_and(|found| found.request.status.change_request(&one.id).is_some())),
+                // What can't be read may have it on record: then it is not ours to close.
+                Err(LedgerError::Broken(why)) => {
+                    tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
+                    Ok(true)
+                }
+                Err(error) => Err(error),
+            }
         }
         Some(_) => Ok(true),
     }
@@ -212,11 +233,18 @@ async fn activity<L, P: PulumiCloud, H>(
     let since = ask.created_at.saturating_sub(SignedDuration::from_mins(SKEW_MINUTES)).unwrap_or(ask.created_at);
     let own = status.deployment.as_ref().map(|own| own.id.as_str());
     // A deployment's variables never change: what was read once is not read again.
-    let searched = loaded.work.note.searched;
+    let mut searched = loaded.work.note.searched;
     let mut seen = Activity::default();
     for number in 1.. {
-        // A stack that is gone has no deployments; that it is gone shows elsewhere.
-        let Some(page) = findable(keeper.cloud.deployments(principal, &ask.stack, number).await)? else { break };
+        let Some(page) = findable(keeper.cloud.deployments(principal, &ask.stack, number).await)? else {
+            // A stack that is gone has no deployments; or the principal has lost the right to see it.
+            seen.unseen = true;
+            break;
+        };
+        // A stack that was made anew under the same name counts from one again.
+        if number == 1 && page.deployments.iter().all(|one| one.version < searched) {
+            searched = 0;
+        }
         seen.paused |= page.paused;
         let is_old = |one: &Listed| one.created.is_some_and(|created| created < since);
         for one in &page.deployments {

@@ -3,10 +3,13 @@
 //!
 //! Once for each run: the run's id is the request's idempotency key. Never in a loop: what signoff deploys is the principal's, and carries a mark.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::answer::may_look;
+use crate::answer::{in_turn, may_look};
 use crate::asking::{self, Permission};
+use crate::branches;
 use crate::cloud::{CloudError, DeploymentNow, DeploymentStatus, Listed, PulumiCloud};
 use crate::doorbell::{Delivery, MAX_POINTERS, Pointers};
 use crate::gate::{Asker, CommitRule, Gate, Gates};
@@ -20,6 +23,11 @@ use crate::request::{Ask, Requester};
 pub const MAX_AGE: SignedDuration = SignedDuration::from_hours(2);
 /// How many runs of a stack are looked at, at most, newest first.
 const MAX_RUNS: usize = 5;
+/// How many pages of a run's log are read; what comes after them is not.
+const MAX_LOG_PAGES: u32 = 20;
+/// What is said where there was not time for everything.
+const LATE: &str =
+    "answers came slowly, so runs were left out; the clock comes back to stacks that a gate names in full";
 /// How long others leave a run alone that somebody looks at. Who dies meanwhile, or is told nothing, does not keep it from being asked for; and two that
 /// look at once do no harm, since it is asked for once.
 const LOOKING: SignedDuration = SignedDuration::from_secs(20);
@@ -39,6 +47,8 @@ const DEPLOYMENT: &str = "deployment";
 enum Trouble {
     Ledger(LedgerError),
     Cloud(CloudError),
+    /// There is no time left for another call.
+    Late,
 }
 
 impl From<LedgerError> for Trouble {
@@ -54,24 +64,34 @@ impl From<CloudError> for Trouble {
 }
 
 impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
-    /// Asks for what was refused on the stacks that a delivery about deployments points to. Troubles with Pulumi Cloud are logged.
+    /// Asks for what was refused on the stacks that a delivery about deployments points to, in the time that is left to its answer. Troubles with Pulumi
+    /// Cloud are logged.
     ///
     /// # Errors
     /// If the ledger fails; the delivery has to be answered again.
-    pub(crate) async fn rescue(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+    pub(crate) async fn rescue(&self, delivery: &Delivery, began: Duration) -> Result<(), LedgerError> {
         if !delivery.kind.starts_with(DEPLOYMENT) && delivery.kind != POLL {
             return Ok(());
         }
         let gates = self.ledger.gates().await?;
-        for stack in &delivery.pointers.stacks {
+        let turn = if delivery.kind == POLL { branches::turn(delivery.at, self.timing.sweep) } else { 0 };
+        for stack in in_turn(&delivery.pointers.stacks, turn) {
             let Some(gate) = gates.gate_of(stack).filter(|gate| gate.rescue) else { continue };
+            if !self.has_time(began) {
+                tracing::warn!(%stack, "{LATE}");
+                break;
+            }
             if delivery.kind != POLL && !may_look(&self.ledger, &stack.to_string(), self.host.now()).await? {
                 tracing::info!(%stack, "there were too many webhooks about the stack for another look at its runs");
                 continue;
             }
-            match self.rescue_runs(gate, stack).await {
+            match self.rescue_runs(gate, stack, began).await {
                 Ok(()) => {}
                 Err(Trouble::Ledger(error)) => return Err(error),
+                Err(Trouble::Late) => {
+                    tracing::warn!(%stack, "{LATE}");
+                    break;
+                }
                 Err(Trouble::Cloud(error)) => {
                     tracing::warn!(%stack, %error, "whether a run was refused could not be looked up");
                 }
@@ -80,7 +100,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         Ok(())
     }
 
-    async fn rescue_runs(&self, gate: &Gate, stack: &StackName) -> Result<(), Trouble> {
+    fn in_time(&self, began: Duration) -> Result<(), Trouble> {
+        if self.has_time(began) { Ok(()) } else { Err(Trouble::Late) }
+    }
+
+    async fn rescue_runs(&self, gate: &Gate, stack: &StackName, began: Duration) -> Result<(), Trouble> {
         let now = self.host.now();
         let page = self.cloud.deployments(&gate.principal, stack, 1).await?;
         // What is older than a run that succeeded is not what anybody wants now.
@@ -91,17 +115,19 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         if runs.is_empty() {
             return Ok(());
         }
+        self.in_time(began)?;
         let principal = self.cloud.identity(&gate.principal).await?.login;
         runs.retain(|run| run.requested_by != principal);
         for run in runs.into_iter().take(MAX_RUNS).rev() {
             if self.ledger.idempotency(&caller()?, &run.id, now).await?.is_some() {
                 continue;
             }
+            self.in_time(began)?;
             let (place, looking) = (format!("rescue-{}", run.id), later(now, LOOKING));
             if !self.ledger.once(&place, now, looking).await? {
                 continue;
             }
-            if !self.rescue_run(gate, stack, &run).await? {
+            if !self.rescue_run(gate, stack, &run, began).await? {
                 // Until then it is ours, so that nobody else can have moved the time.
                 self.ledger.once(&place, looking, later(now, LEFT_ALONE)).await?;
             }
@@ -110,12 +136,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     }
 
     /// Asks for a run, if it was refused and may be asked for. Whether it is asked for now.
-    async fn rescue_run(&self, gate: &Gate, stack: &StackName, run: &Listed) -> Result<bool, Trouble> {
+    async fn rescue_run(&self, gate: &Gate, stack: &StackName, run: &Listed, began: Duration) -> Result<bool, Trouble> {
         let found = self.cloud.deployment(&gate.principal, stack, &run.id).await?;
-        if found.mark.is_some() || !self.cloud.was_refused(&gate.principal, stack, &run.id).await? {
+        if found.mark.is_some() || !self.was_refused(gate, stack, &run.id, began).await? {
             return Ok(false);
         }
-        let what = match self.may_rescue(gate, stack, &found).await? {
+        let what = match self.may_rescue(gate, stack, &found, began).await? {
             Ok(what) => what,
             Err(why) => {
                 tracing::warn!(%stack, run = found.deployment.version, why, "a run that was refused is not asked for");
@@ -129,13 +155,28 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         Ok(asked.is_some())
     }
 
+    /// Whether the run's log says that it was refused.
+    async fn was_refused(&self, gate: &Gate, stack: &StackName, run: &str, began: Duration) -> Result<bool, Trouble> {
+        let mut after: Option<String> = None;
+        for _ in 0..MAX_LOG_PAGES {
+            self.in_time(began)?;
+            let page = self.cloud.was_refused(&gate.principal, stack, run, after.as_deref()).await?;
+            if page.refused || page.next.is_none() {
+                return Ok(page.refused);
+            }
+            after = page.next;
+        }
+        Ok(false)
+    }
+
     /// What to ask for, if whoever started the run may ask for it, and the request would do what the run would have done; else why not.
     async fn may_rescue(
         &self,
         gate: &Gate,
         stack: &StackName,
         run: &DeploymentNow,
-    ) -> Result<Result<(Operation, Option<Commit>), String>, CloudError> {
+        began: Duration,
+    ) -> Result<Result<(Operation, Option<Commit>), String>, Trouble> {
         let who = &run.requested_by;
         let operation = run.operation.as_deref().and_then(|operation| operation.parse::<Operation>().ok());
         let Some(operation) = operation.filter(|operation| gate.operations.contains(operation)) else {
@@ -147,21 +188,24 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         if commit.is_none() && gate.commit == CommitRule::Required {
             return Ok(Err("it was not pinned to a commit, which the gate asks for".to_owned()));
         }
-        if let (None, Some(branch)) = (&commit, &run.branch)
-            && self.cloud.settings(&gate.principal, stack).await?.branch.as_deref().map(short) != Some(short(branch))
-        {
-            return Ok(Err("it ran from another branch than the one in the stack's settings".to_owned()));
+        if let (None, Some(branch)) = (&commit, &run.branch) {
+            self.in_time(began)?;
+            let settings = self.cloud.settings(&gate.principal, stack).await?;
+            if settings.branch.as_deref().map(short) != Some(short(branch)) {
+                return Ok(Err("it ran from another branch than the one in the stack's settings".to_owned()));
+            }
         }
         let what = (operation, commit);
         if let Some(named) = &gate.requesters {
             let is_named = named.contains(&Asker::Person(who.clone()));
             return Ok(if is_named { Ok(what) } else { Err(format!("the gate's requesters do not name {who}")) });
         }
+        self.in_time(began)?;
         let has = match self.cloud.permission(&gate.principal, stack, who).await {
             Ok(has) => has.unwrap_or(Permission::None),
             // A principal that is no admin may not see what others may do. But Pulumi Cloud let them start the run, which takes write.
             Err(CloudError::Refused { .. }) => Permission::Write,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let needed = Permission::for_operation(operation);
         Ok(if has >= needed {

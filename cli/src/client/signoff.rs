@@ -16,7 +16,7 @@ use crate::failure::Failure;
 const ATTEMPTS: u32 = 4;
 
 /// Before every event. A server that is not told since when gives what it thinks is enough, which is not the whole trail.
-const DAWN: &str = "1970-01-01T00:00:00Z";
+const EPOCH: &str = "1970-01-01T00:00:00Z";
 
 /// A client of one signoff.
 pub(crate) struct Signoff {
@@ -118,7 +118,7 @@ impl Signoff {
 
     /// Where the audit trail begins; without `since` at its first event.
     pub(crate) fn audit(&self, since: Option<&str>, until: Option<&str>) -> Url {
-        let since = ("since", since.unwrap_or(DAWN).to_owned());
+        let since = ("since", since.unwrap_or(EPOCH).to_owned());
         let query: Vec<_> = [since].into_iter().chain(until.map(|until| ("until", until.to_owned()))).collect();
         self.with_query(&["v1", "audit"], &query)
     }

@@ -1,6 +1,6 @@
 //! `signoff audit verify`: was the trail tampered with?
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ use crate::client::signoff::Signoff;
 use crate::failure::{Exit, Failure};
 use crate::render::text::line;
 
+/// The status with which a server says that it can't read what it holds.
+const UNREADABLE: u16 = 500;
 /// What no check of a file can see.
 const BLIND_FILE: &str = "A file by itself does not show what was cut off after its last events, requests that are missing as a whole, and trails that were rewritten \
     with new hashes from some event on: for that, check against the server, or against signed checkpoints (--checkpoints).";
@@ -114,8 +116,19 @@ async fn check_one(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure>
 }
 
 async fn look(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
-    let stands = Request::from_json(&signoff.request(id).await?)?;
-    let mut answer = signoff.events(id).await?;
+    let broken = |why: &str| Verdict { subject: id.to_string(), events: 0, finding: Finding::Broken(why.to_owned()) };
+    // Where the server can't make a request of what it holds, the events show why.
+    let stands = match signoff.request(id).await {
+        Ok(json) => Ok(Request::from_json(&json)?),
+        Err(Failure::Refused(refusal)) if refusal.status == UNREADABLE => Err(refusal),
+        Err(failure) => return Err(failure),
+    };
+    let mut answer = match signoff.events(id).await {
+        Err(Failure::Refused(refusal)) if refusal.status == UNREADABLE => {
+            return Ok(broken(&format!("the server can't read its events: {refusal}")));
+        }
+        answer => answer?,
+    };
     let Some(Value::Array(events)) = answer.get_mut("events").map(Value::take) else {
         return Err(Failure::Failed("the server's answer holds no events".to_owned()));
     };
@@ -124,7 +137,6 @@ async fn look(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
         trails.add(event);
     }
     let mut verdicts = trails.verdicts();
-    let broken = |why: &str| Verdict { subject: id.to_string(), events: 0, finding: Finding::Broken(why.to_owned()) };
     let Some(place) = verdicts.iter().position(|verdict| verdict.subject == id.to_string()) else {
         return Ok(broken("there are no events of it"));
     };
@@ -132,7 +144,15 @@ async fn look(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
         return Ok(broken("there are events of other requests among them"));
     }
     let mut verdict = verdicts.swap_remove(place);
-    if let Some(why) = disagreement(&verdict.finding, &stands) {
+    let why = match (&stands, &verdict.finding) {
+        (Ok(stands), finding) => disagreement(finding, stands),
+        (Err(_), Finding::Window { first, .. }) => Some(missing(*first)),
+        (Err(refusal), Finding::Whole(_)) => {
+            Some(format!("its events are whole, but the server can't read what it keeps beside them: {refusal}"))
+        }
+        (Err(_), Finding::Broken(_)) => None,
+    };
+    if let Some(why) = why {
         verdict.finding = Finding::Broken(why);
     }
     Ok(verdict)
@@ -158,9 +178,13 @@ fn disagreement(finding: &Finding, stands: &Request) -> Option<String> {
                 line(&stands.updated_at),
             ))
         }
-        Finding::Window { first, .. } => Some(format!("the events before event {first} are missing")),
+        Finding::Window { first, .. } => Some(missing(*first)),
         Finding::Broken(_) => None,
     }
+}
+
+fn missing(first: u64) -> String {
+    format!("the events before event {first} are missing")
 }
 
 /// Checks the whole trail against where all requests stand. What does not agree is looked at once more by itself: it may only have moved on meanwhile.
@@ -172,21 +196,26 @@ async fn check_all(app: &App, signoff: &Signoff, checkpoints: Option<Checkpoints
         trails.read(&page.text);
         next = page.next;
     }
-    let mut stands = standing(signoff).await?;
+    let (mut stands, mut unreadable) = standing(signoff).await?;
     let strays = strays_of(&trails);
     let said = checkpoints.map(|checkpoints| (checkpoints.compare(&trails, Span::default()), true));
     let mut verdicts = trails.verdicts();
     for verdict in &mut verdicts {
         let request = stands.remove(&verdict.subject);
+        unreadable.remove(&verdict.subject);
         let agrees = request.is_some_and(|request| disagreement(&verdict.finding, &request).is_none());
         if (!agrees || matches!(verdict.finding, Finding::Broken(_)))
             && let Ok(id) = verdict.subject.parse()
         {
-            *verdict = again(signoff, id).await?;
+            let now = again(signoff, id).await?;
+            // That its events can't be had one by one says less than what is wrong with them.
+            if now.events > 0 || !matches!(verdict.finding, Finding::Broken(_)) {
+                *verdict = now;
+            }
         }
     }
     // What is left stands somewhere, but left no event in the trail.
-    for subject in stands.into_keys() {
+    for subject in stands.into_keys().chain(unreadable) {
         if let Ok(id) = subject.parse() {
             verdicts.push(again(signoff, id).await?);
         }
@@ -206,9 +235,9 @@ async fn again(signoff: &Signoff, id: RequestId) -> Result<Verdict, Failure> {
     }
 }
 
-/// Every request as it stands.
-async fn standing(signoff: &Signoff) -> Result<HashMap<String, Request>, Failure> {
-    let mut stands = HashMap::new();
+/// Every request as it stands, and those that the server can't read.
+async fn standing(signoff: &Signoff) -> Result<(HashMap<String, Request>, BTreeSet<String>), Failure> {
+    let (mut stands, mut unreadable) = (HashMap::new(), BTreeSet::new());
     let mut cursor: Option<String> = None;
     loop {
         let filters: Vec<_> =
@@ -218,9 +247,11 @@ async fn standing(signoff: &Signoff) -> Result<HashMap<String, Request>, Failure
             let request = Request::from_json(json)?;
             stands.insert(request.id.clone(), request);
         }
+        let ids = page["unreadable"].as_array().into_iter().flatten();
+        unreadable.extend(ids.filter_map(|id| id.as_str().map(str::to_owned)));
         cursor = page["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
-            return Ok(stands);
+            return Ok((stands, unreadable));
         }
     }
 }

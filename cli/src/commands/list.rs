@@ -47,7 +47,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut cursor = args.cursor;
-    let mut requests: Vec<Value> = Vec::new();
+    let (mut requests, mut unreadable): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
     loop {
         let page = (limit - requests.len()).min(PAGE);
         let filters = [
@@ -61,6 +61,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
         let mut answer = signoff.list(&filters).await?;
         let found = answer["requests"].as_array_mut().map(std::mem::take);
         requests.extend(found.ok_or_else(|| Failure::Failed("the server's answer holds no requests".to_owned()))?);
+        unreadable.extend(answer["unreadable"].as_array_mut().map(std::mem::take).unwrap_or_default());
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() || requests.len() >= limit {
             break;
@@ -71,8 +72,14 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
         if let Some(cursor) = cursor {
             document["cursor"] = cursor.into();
         }
+        if !unreadable.is_empty() {
+            document["unreadable"] = unreadable.into();
+        }
         app.output.document(&document)?;
         return Ok(Exit::Done);
+    }
+    for id in unreadable.iter().filter_map(Value::as_str).map(line) {
+        app.output.note(&format!("{id} can't be read: signoff audit verify --request {id}"));
     }
     let requests = requests.iter().map(Request::from_json).collect::<Result<Vec<_>, _>>()?;
     if requests.is_empty() {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use signoff_core::chain::DAWN;
 use signoff_core::checkpoint::{Checkpointer, LATE};
 use signoff_core::host::Host as _;
 use signoff_functions::checkpoint::{FileNotary, SigningKey};
@@ -20,8 +21,6 @@ use crate::failure::Failure;
 const FILE: &str = "checkpoints.jsonl";
 /// The file of the key in the data directory.
 const KEY: &str = "checkpoint-key";
-/// A time before the first event that any signoff recorded.
-const DAWN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 /// How long the last checkpoint may take.
 const GRACE: Duration = Duration::from_secs(10);
 

@@ -20,6 +20,11 @@ use crate::failure::Failure;
 
 /// The configuration file where none is named.
 const DEFAULT_FILE: &str = "signoff.toml";
+/// The least that a configuration holds, to begin with. It asks for no secret but those that are always needed.
+const FIRST_GATE: &str = "\
+[[gate]]
+stacks = [\"acme/*/prod\"]               # organization/project/stack
+environment = \"acme/credentials/prod\"  # organization/project/environment with the Open ruleset";
 
 /// Everything that is configured.
 pub(super) struct Configuration {
@@ -170,7 +175,8 @@ fn gates(file: Option<&Path>, simulated: Option<&Simulated>) -> Result<Gates, Fa
             Gates::from_toml(super::simulate::GATES).map_err(|error| failed(error.to_string()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(failed(format!(
-            "there is no configuration {}; name one with --config, or begin with a copy of signoff.example.toml",
+            "there is no configuration {}. Name one with --config, or write one, with names of yours:\n\n{FIRST_GATE}\n\n\
+             What else it can say is in docs/configuration.md of signoff's repository, and what Pulumi Cloud has to have in docs/first-use.md.",
             path.display()
         ))),
         Err(error) => Err(failed(format!("can't read the configuration {}: {error}", path.display()))),

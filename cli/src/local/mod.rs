@@ -42,7 +42,7 @@ use crate::failure::{Exit, Failure};
 use checkpoints::Checkpoints;
 use config::Configuration;
 use pump::Pump;
-use store::Store;
+use store::{Kind, Store};
 
 /// How long after a call whose answer never came its effect may still show, on one machine.
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
@@ -84,9 +84,9 @@ pub(crate) struct Args {
     /// Where to listen; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
-    /// Where the state is kept
-    #[arg(long, default_value = ".signoff")]
-    pub(crate) data_dir: PathBuf,
+    /// Where the state is kept [default: .signoff, or .signoff-simulated with --simulate]
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
     /// The gates [default: signoff.toml]
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
@@ -133,8 +133,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let simulated = if args.simulate { Some(simulate::start(address, args.simulate_listen).await?) } else { None };
     let configuration = Configuration::read(&args, simulated.as_ref())?;
-    let checkpoints = checkpoints::Place::of(&args.data_dir);
-    let store = Store::open(&args.data_dir).await?;
+    let kind = if args.simulate { Kind::Simulated } else { Kind::Real };
+    let data_dir = args.data_dir.unwrap_or_else(|| PathBuf::from(kind.default_directory()));
+    let checkpoints = checkpoints::Place::of(&data_dir);
+    let store = Store::open(&data_dir, kind).await?;
     let machine = Machine::new();
     let ledger = store.ledger();
     let prepared = async {

@@ -44,11 +44,54 @@ const LOG: &str = "store.db-wal";
 const LOCK: &str = "lock";
 /// What stands in it once there is a store.
 const MADE: &str = "There is a store in this directory.\n";
+/// The file that is there where the store is for a simulated Pulumi Cloud.
+const SIMULATED: &str = "simulated";
 /// The longest that one operation of the store takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store's server: how to stop it, and its end.
 type Server = (oneshot::Sender<()>, JoinHandle<()>);
+
+/// Which Pulumi Cloud a data directory is for. What was asked for at one of them is unknown to the other, and would end as gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Real,
+    Simulated,
+}
+
+impl Kind {
+    /// Where the state is kept if no directory is named.
+    pub(super) fn default_directory(self) -> &'static str {
+        match self {
+            Self::Real => ".signoff",
+            Self::Simulated => ".signoff-simulated",
+        }
+    }
+
+    /// Refuses a directory that was used with the other one, and marks a new one. A store without a mark is for the real one.
+    fn claim(self, directory: &Path, has_store: bool) -> Result<(), Failure> {
+        let shown = directory.display();
+        let mark = directory.join(SIMULATED);
+        let cant_read = |error: std::io::Error| failed(format!("can't read the data directory {shown}: {error}"));
+        let is_marked = mark.try_exists().map_err(cant_read)?;
+        match self {
+            Self::Real if is_marked => Err(failed(format!(
+                "the data directory {shown} was used with --simulate: its requests and its trail are those of a simulated Pulumi Cloud. Name another one \
+                 with --data-dir, or, if nothing in it matters, delete it"
+            ))),
+            Self::Simulated if !is_marked && has_store => Err(failed(format!(
+                "the data directory {shown} was used without --simulate: the simulated Pulumi Cloud does not know its requests, and would end those that \
+                 are open. Name another one with --data-dir, or none: then it is {}",
+                self.default_directory()
+            ))),
+            Self::Simulated if !is_marked => {
+                std::fs::write(&mark, "The store in this directory is for a simulated Pulumi Cloud.\n")
+                    .map_err(|error| failed(format!("can't write to the data directory {shown}: {error}")))
+            }
+            Self::Real | Self::Simulated => Ok(()),
+        }
+    }
+}
 
 /// The store of one data directory. Clones share it.
 #[derive(Clone)]
@@ -68,7 +111,7 @@ pub(super) fn is_in(directory: &Path) -> bool {
 
 impl Store {
     /// Opens the store in this directory, which is made if it is not there, and which belongs to this process from then on.
-    pub(super) async fn open(directory: &Path) -> Result<Self, Failure> {
+    pub(super) async fn open(directory: &Path, kind: Kind) -> Result<Self, Failure> {
         let shown = directory.display();
         std::fs::create_dir_all(directory)
             .map_err(|error| failed(format!("can't make the data directory {shown}: {error}")))?;
@@ -91,6 +134,7 @@ impl Store {
                 directory.join(LOCK).display()
             )));
         }
+        kind.claim(directory, was_made || is_in(directory))?;
         let log = directory.join(LOG);
         wal::check(&log).map_err(|why| failed(damaged(&log, &why)))?;
         let broken = |error: &rusqlite::Error| failed(explain(error, &path));
@@ -214,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn records_that_were_read_are_trimmed_but_for_the_last() {
         let directory = std::env::temp_dir().join(format!("signoff-trim-{}", std::process::id()));
-        let store = Store::open(&directory).await.map_err(|_| "the store does not open").unwrap();
+        let store = Store::open(&directory, Kind::Real).await.map_err(|_| "the store does not open").unwrap();
         let now = jiff::Timestamp::UNIX_EPOCH;
         for n in 0..30 {
             assert!(store.ledger().once(&format!("thing {n}"), now, now).await.unwrap());

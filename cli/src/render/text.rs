@@ -1,5 +1,7 @@
 //! Text that others wrote, made safe to show: nothing in it can move the cursor, change colours or turn the direction of reading.
 
+use signoff_core::names::hides;
+
 /// The text on one line; what could act on a terminal or hide shows as its code.
 pub(crate) fn line(text: &str) -> String {
     escape(text, |_| false)
@@ -66,12 +68,11 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
     clean
 }
 
-/// Whether a character acts on a terminal, changes the direction of text, or is there without showing.
+/// Whether a character acts on a terminal, changes the direction of text, or is there without showing. What joins letters and emoji, or chooses their
+/// shape, is part of what people write.
 fn acts(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+    let shapes = matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}');
+    hides(c) && !shapes
 }
 
 #[cfg(test)]
@@ -84,7 +85,8 @@ mod tests {
     fn nothing_acts_on_a_terminal() {
         assert_eq!(line(HOSTILE), "a\\u{1b}[2J\\u{9b}31mb\\u{d}\\u{8}c\\u{7f} d\\u{202e}e");
         assert_eq!(block("two\nlines\t"), "two\nlines\\u{9}");
-        assert_eq!(line("Grüße, 世界 👩‍💻"), "Grüße, 世界 👩‍💻");
+        assert_eq!(line("Grüße, 世界 👩‍💻 ❤\u{fe0f}"), "Grüße, 世界 👩‍💻 ❤\u{fe0f}");
+        assert_eq!(line("a\u{ad}b\u{200b}c\u{3164}d\u{e0100}"), "a\\u{ad}b\\u{200b}c\\u{3164}d\\u{e0100}");
     }
 
     #[test]

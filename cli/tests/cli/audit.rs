@@ -176,6 +176,46 @@ fn the_whole_trail_is_checked_against_where_all_requests_stand() {
 }
 
 #[test]
+fn what_the_server_cant_read_is_named_by_its_events() {
+    let stub = Stub::start();
+    let other = "req_01KAT5Y2Z8M4Q6W3V7N9B1C2D4";
+    let mut edited = trail(ID);
+    edited[0]["data"]["evidence"]["reason"] = "Ship 2.5".into();
+    let broken = || reply_problem(500, "Something is broken", "it can't be read; tell the operator");
+    let unreadable = |ids: &[&str]| json!({"requests": [ended("cancelled", "Taken back.")], "unreadable": ids});
+    let events = format!("GET /v1/requests/{ID}/events");
+    stub.on(&format!("GET /v1/requests/{ID}"), [broken()]);
+    stub.on(&events, [json!({"events": edited})]);
+    let named = format!("BROKEN  {ID}  event 1 was edited");
+    let run = stub.run(&["audit", "verify", "--request", ID]).ends(1);
+    assert!(run.out.contains(&named), "{run:?}");
+    stub.on("GET /v1/requests", [json!({"requests": [], "unreadable": [ID]})]);
+    stub.on("GET /v1/audit", [page(&edited, None)]);
+    assert!(stub.run(&["audit", "verify"]).ends(1).out.contains(&named));
+    // The trail as a whole tells it even where the request's own can't be had.
+    stub.on(&events, [broken()]);
+    assert!(stub.run(&["audit", "verify"]).ends(1).out.contains(&named));
+    let run = stub.run(&["audit", "verify", "--request", ID]).ends(1);
+    assert!(run.out.contains(&format!("BROKEN  {ID}  the server can't read its events: ")), "{run:?}");
+    // It is not the events.
+    stub.on(&events, [json!({"events": trail(ID)})]);
+    let run = stub.run(&["audit", "verify", "--request", ID]).ends(1);
+    assert!(run.out.contains(&format!("BROKEN  {ID}  its events are whole, but ")), "{run:?}");
+    // One that left no event at all is not passed over.
+    stub.on(&format!("GET /v1/requests/{other}"), [broken()]);
+    stub.on(&format!("GET /v1/requests/{other}/events"), [json!({"events": []})]);
+    stub.on(&format!("GET /v1/requests/{ID}"), [ended("cancelled", "Taken back.")]);
+    stub.on("GET /v1/requests", [unreadable(&[other])]);
+    stub.on("GET /v1/audit", [page(&trail(ID), None)]);
+    let run = stub.run(&["audit", "verify"]).ends(1);
+    assert!(run.out.contains(&format!("BROKEN  {other}  there are no events of it")), "{run:?}");
+    assert!(run.out.contains("1 request ok, 1 broken"), "{run:?}");
+    let run = stub.run(&["list"]).ends(0);
+    assert!(run.err.contains(&format!("{other} can't be read: signoff audit verify --request {other}")), "{run:?}");
+    assert_eq!(stub.run(&["list", "--json"]).ends(0).json()["unreadable"], json!([other]));
+}
+
+#[test]
 fn checkpoints_take_their_key_and_have_to_be_some() {
     let stub = Stub::start();
     let file = |name: &str, text: &str| std::fs::write(stub.home.join(name), text).unwrap();

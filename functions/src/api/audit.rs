@@ -4,8 +4,8 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::response::{IntoResponse, Response};
 use jiff::civil::Date;
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
+use signoff_core::chain::{DAWN, day_of};
 use signoff_core::cloud::Role;
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, LedgerError};
@@ -25,8 +25,6 @@ const MAX_READS: u32 = 60;
 const CHUNK: usize = 200;
 /// What is exported if nobody says.
 const DEFAULT_SPAN: SignedDuration = SignedDuration::from_hours(24);
-/// The first moment that an event can be of; what is asked for before it is not looked for day by day.
-const DAWN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 /// By how much the clocks of those who record events may be ahead.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
@@ -136,10 +134,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     }
 }
 
-fn day_of(time: Timestamp) -> Date {
-    Offset::UTC.to_datetime(time).date()
-}
-
+/// The first day that can have an event; what is asked for before it is not looked for day by day.
 fn first_day(span: Span) -> Date {
     day_of(span.since.max(DAWN))
 }

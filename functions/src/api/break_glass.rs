@@ -58,13 +58,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             if lifted.is_empty() {
                 return Ok(self.lifted(&loaded));
             }
-            let deploys = status.state == State::Deploying || loaded.work.intent.is_some();
-            if status.state.is_terminal() || status.ending.is_some() || deploys {
-                let to = status.ending.as_ref().map_or(status.state, |ending| ending.to);
-                let to = if deploys { State::Deploying } else { to };
-                return Err(Problem::conflict(format!(
-                    "The request is {to} or about to be: nothing holds it up any more."
-                )));
+            if let Some(why) = too_late(&loaded) {
+                return Err(Problem::conflict(why));
             }
             let entry = Entry {
                 id: self.api.host.ulid(),
@@ -89,5 +84,18 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
 
     fn lifted(&self, loaded: &Loaded) -> Response {
         (StatusCode::ACCEPTED, Json(self.view(loaded))).into_response()
+    }
+}
+
+/// Why there is nothing left to lift; `None`: there may be.
+fn too_late(loaded: &Loaded) -> Option<String> {
+    let status = &loaded.request.status;
+    match &status.ending {
+        _ if status.state.is_terminal() => Some(format!("The request is over: it ended as {}.", status.state)),
+        _ if status.state == State::Deploying || loaded.work.intent.is_some() => {
+            Some("The request is deploying or about to be: nothing holds it up any more.".to_owned())
+        }
+        Some(ending) => Some(format!("The request is over: it is about to end as {}.", ending.to)),
+        None => None,
     }
 }

@@ -10,7 +10,7 @@ use signoff_core::asking::{self, Permission, Standing};
 use signoff_core::blocker::{Blocker, BlockerKind};
 use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
 use signoff_core::host::Host;
-use signoff_core::ledger::Ledger;
+use signoff_core::ledger::{Ledger, LedgerError};
 use signoff_core::names::{BadName, Operation, StackName};
 use signoff_core::push::NewerPush;
 use signoff_core::request::{Request, State};
@@ -142,7 +142,20 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let mut first = Vec::new();
         let line = self.api.ledger.line(stack).await?;
         for waiting in &line.waiting {
-            let Some(other) = self.load(waiting.id).await? else { continue };
+            let other = match self.api.ledger.load(waiting.id).await {
+                Ok(Some(other)) => other,
+                Ok(None) => continue,
+                Err(LedgerError::Broken(why)) => {
+                    tracing::error!(request = %waiting.id, why, "an item makes no sense; it waits for a person");
+                    let detail = format!(
+                        "{} is in line on {stack}, and can't be read: nobody knows how far it is, so nothing goes past it",
+                        waiting.id
+                    );
+                    first.push(Blocker::new(BlockerKind::EarlierRequest, detail));
+                    continue;
+                }
+                Err(error) => return Err(Problem::of_request(&error, waiting.id)),
+            };
             let Request { ask, status, .. } = &other.request;
             let overtaken = line.has_overtaken(ask) && gate.minds_newer(ask);
             let goes_first = match status.state {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use signoff_core::asking::Permission;
 use signoff_core::cloud::Role;
 use signoff_core::host::Host;
-use signoff_core::ledger::{Ledger, Loaded};
+use signoff_core::ledger::{Ledger, LedgerError, Listing, Loaded};
 use signoff_core::names::{Login, Organization, RequestId, StackName};
 use signoff_core::request::State;
 
@@ -78,13 +78,24 @@ enum Source {
     /// Ids of open requests, newest first.
     Ids(VecDeque<RequestId>),
     /// The organization's listing: what was read of it, and before which request to read on, unless it is at its end.
-    Listing { read: VecDeque<Loaded>, before: Option<RequestId>, chunk: usize, is_over: bool },
+    Listing { read: VecDeque<Listing>, before: Option<RequestId>, chunk: usize, is_over: bool },
+}
+
+/// What one answer holds.
+struct Page {
+    found: Vec<Loaded>,
+    /// Those among them that can't be read.
+    unreadable: Vec<RequestId>,
+    /// The request after which the next page begins, if there may be more.
+    last: Option<RequestId>,
 }
 
 /// What came of the attempt to get a candidate.
 enum Next {
     Candidate(Box<Loaded>),
-    /// One that is gone.
+    /// One of the organization's that can't be read.
+    Unreadable(RequestId),
+    /// One that is gone, or of which nothing can be told.
     Nothing,
     End,
 }
@@ -110,13 +121,13 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let filter = Filter { organization, stack, states, requester };
         let listing = filter.describe();
         let before = parameters.text("cursor").map(|text| cursor::read(text, &listing)).transpose()?;
-        let (found, last) = self.page(&caller, role, &filter, before, limit).await?;
+        let Page { found, unreadable, last } = self.page(&caller, role, &filter, before, limit).await?;
         let requests = found.iter().map(|loaded| self.view(loaded)).collect();
         let cursor = last.map(|last| cursor::write(last, &listing));
-        Ok(Json(RequestsView { requests, cursor }).into_response())
+        Ok(Json(RequestsView { requests, unreadable, cursor }).into_response())
     }
 
-    /// One page, and the request after which the next one begins, if there may be more.
+    /// One page.
     async fn page(
         &self,
         caller: &Caller,
@@ -124,14 +135,21 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         filter: &Filter,
         before: Option<RequestId>,
         limit: usize,
-    ) -> Result<(Vec<Loaded>, Option<RequestId>), Problem> {
+    ) -> Result<Page, Problem> {
         let mut source = self.source(filter, before, limit).await?;
-        let (mut found, mut last, mut lookups) = (Vec::new(), before, 0);
+        let mut page = Page { found: Vec::new(), unreadable: Vec::new(), last: before };
+        let mut lookups = 0;
         for _ in 0..MAX_READ {
             let loaded = match self.next(&mut source, &filter.organization).await? {
                 Next::Candidate(loaded) => *loaded,
+                Next::Unreadable(id) => {
+                    // Who sees single stacks only is not told of what may be another stack's.
+                    page.unreadable.extend(matches!(role, Role::Admin | Role::Member).then_some(id));
+                    page.last = Some(id);
+                    continue;
+                }
                 Next::Nothing => continue,
-                Next::End => return Ok((found, None)),
+                Next::End => return Ok(Page { last: None, ..page }),
             };
             let id = loaded.request.ask.id;
             if filter.takes(&loaded) {
@@ -139,7 +157,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 let may_read = match (role, self.door.known_permission(&*self.api.host, caller, stack)) {
                     (Role::Admin | Role::Member, _) => true,
                     (_, Some(known)) => known >= Permission::Read,
-                    (_, None) if lookups == MAX_LOOKUPS => return Ok((found, last)),
+                    (_, None) if lookups == MAX_LOOKUPS => return Ok(page),
                     (_, None) => {
                         lookups += 1;
                         let (callers, host) = (&*self.api.callers, &*self.api.host);
@@ -147,15 +165,15 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                     }
                 };
                 if may_read {
-                    if found.len() == limit {
-                        return Ok((found, last));
+                    if page.found.len() == limit {
+                        return Ok(page);
                     }
-                    found.push(loaded);
+                    page.found.push(loaded);
                 }
             }
-            last = Some(id);
+            page.last = Some(id);
         }
-        Ok((found, last))
+        Ok(page)
     }
 
     async fn source(&self, filter: &Filter, before: Option<RequestId>, limit: usize) -> Result<Source, Problem> {
@@ -181,17 +199,30 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     async fn next(&self, source: &mut Source, organization: &Organization) -> Result<Next, Problem> {
         match source {
             Source::Ids(ids) => match ids.pop_front() {
-                Some(id) => Ok(self.load(id).await?.map_or(Next::Nothing, |loaded| Next::Candidate(Box::new(loaded)))),
+                Some(id) => match self.api.ledger.load(id).await {
+                    Ok(loaded) => Ok(loaded.map_or(Next::Nothing, |loaded| Next::Candidate(Box::new(loaded)))),
+                    // Not even whose it is can be told: it must not hide what is anybody's.
+                    Err(LedgerError::Broken(why)) => {
+                        tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
+                        Ok(Next::Nothing)
+                    }
+                    Err(error) => Err(Problem::of_request(&error, id)),
+                },
                 None => Ok(Next::End),
             },
             Source::Listing { read, before, chunk, is_over } => {
                 if read.is_empty() && !*is_over {
                     let more = self.api.ledger.list(organization, *before, *chunk).await?;
                     *is_over = more.len() < *chunk;
-                    *before = more.last().map(|loaded| loaded.request.ask.id).or(*before);
+                    let id = |one: &Listing| one.as_ref().map_or_else(|id| *id, |loaded| loaded.request.ask.id);
+                    *before = more.last().map(id).or(*before);
                     read.extend(more);
                 }
-                Ok(read.pop_front().map_or(Next::End, |loaded| Next::Candidate(Box::new(loaded))))
+                Ok(match read.pop_front() {
+                    Some(Ok(loaded)) => Next::Candidate(Box::new(loaded)),
+                    Some(Err(id)) => Next::Unreadable(id),
+                    None => Next::End,
+                })
             }
         }
     }

@@ -156,6 +156,9 @@ pub struct DeploymentView {
 pub struct RequestsView {
     /// The requests, newest first.
     pub requests: Vec<RequestView>,
+    /// Those of the organization, as far as this page looked, that can't be read: whether they belong on it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<RequestId>,
     /// What to give as `cursor` for the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -1,4 +1,4 @@
-//! The function `receive`: Pulumi Cloud's webhooks, through API Gateway.
+//! The function `receive`: the webhooks of Pulumi Cloud and, where a gate names pushes, of GitHub, through API Gateway.
 //!
 //! Policy for events that fail: API Gateway calls it once and waits; nothing tries again, and there is no queue. A delivery that could not be checked or recorded is
 //! answered 503, which Pulumi Cloud shows with the delivery and a person may redeliver; one that is late or never comes costs time only, since

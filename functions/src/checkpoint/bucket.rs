@@ -5,6 +5,7 @@
 //! them in the order of their names are a file as `signoff audit verify --checkpoints` reads it.
 
 use jiff::Timestamp;
+use signoff_core::chain::DAWN;
 use signoff_core::checkpoint::{Checkpoint, Checkpointer, Days, LATE, Notary, Resume, Unkept};
 use signoff_core::host::Host;
 use tokio::sync::Mutex;
@@ -15,8 +16,6 @@ use super::calls::{Aws, PAGE, Put};
 
 /// What the names of all checkpoints begin with.
 const FOLDER: &str = "checkpoints/";
-/// A time before the first event that any signoff recorded: what a table holds already is in the first checkpoints of a new chain.
-const DAWN: Timestamp = Timestamp::constant(1_767_225_600, 0);
 /// The most checkpoints that are read back to see what was kept lately. What is in none of them may be kept twice, which does no harm.
 const MAX_BACK: u64 = 20;
 /// How often the ledger is swept in one call where a chain begins: a table may hold days and days. What is left then, the next call goes on with.
@@ -90,6 +89,7 @@ impl BucketNotary {
         let public = VerifyingKey::from_der(aws.public_key(key).await?);
         let public = public.ok_or_else(|| Unkept::Notary(format!("KMS gives no key on the curve P-256 for {key}")))?;
         let notary = Self { aws: aws.clone(), key: key.to_owned(), public };
+        // What a table holds already is in the first checkpoints of a new chain.
         let begun = Resume::New { chain, since: DAWN };
         let Some(last) = notary.last().await? else {
             tracing::info!(key = notary.public.name(), "a new chain of checkpoints begins");

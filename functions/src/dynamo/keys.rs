@@ -73,6 +73,8 @@ pub const WAITING: &str = "waiting";
 pub const TURN: &str = "turn";
 /// `LINE`: the commit that the last push asked for; absent if none did.
 pub const PUSHED: &str = "pushed";
+/// `LINE`: there if a push was heard of before any asked for something.
+pub const HEARD: &str = "heard";
 /// `LINE`: the place of the last update that was deployed; absent where the gate does not keep to the order.
 pub const DEPLOYED: &str = "deployed";
 /// `LINE`: how often requests came and left.
@@ -219,11 +221,6 @@ pub fn shard(id: RequestId) -> &'static str {
 /// The partition of the day index that the events of this day are in.
 pub fn day(organization: &str, day: &str) -> String {
     format!("{organization}#{day}")
-}
-
-/// The UTC day of a time: `2026-11-23`.
-pub fn day_of(at: Timestamp) -> String {
-    at.to_string().chars().take(10).collect()
 }
 
 /// An event's place in its day: its time to the millisecond, and its id.

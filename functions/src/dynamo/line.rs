@@ -14,6 +14,12 @@ pub(super) async fn line(db: &Dynamo, stack: &StackName) -> Result<Line, LedgerE
     db.get(&Key::line(stack)).await?.map_or(Ok(Line::default()), |found| read(&found))
 }
 
+/// The line may not exist yet: then this begins it.
+pub(super) async fn hear(db: &Dynamo, stack: &StackName) -> Result<(), LedgerError> {
+    let hear = Write::update(Key::line(stack), "SET #heard = :yes").with(":yes", AttributeValue::Bool(true));
+    db.write(&hear).await.map(drop)
+}
+
 pub(super) async fn claim_turn(db: &Dynamo, stack: &StackName, id: RequestId) -> Result<bool, LedgerError> {
     let claim = Write::update(Key::line(stack), "SET #turn = :me")
         .when("attribute_exists(#pk) AND (attribute_not_exists(#turn) OR #turn = :me)")
@@ -102,10 +108,11 @@ fn read(found: &Item) -> Result<Line, LedgerError> {
         Some(_) => return Err(wrong()),
     };
     Ok(Line {
-        next: item::number(found, keys::NEXT)?,
+        next: item::maybe_number(found, keys::NEXT)?.unwrap_or_default(),
         waiting,
         turn: item::maybe_parsed(found, keys::TURN)?,
         pushed: item::maybe_parsed(found, keys::PUSHED)?,
+        heard: found.contains_key(keys::HEARD),
         deployed: item::maybe_number(found, keys::DEPLOYED)?,
     })
 }

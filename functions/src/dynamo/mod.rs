@@ -24,8 +24,8 @@ use signoff_core::chain::{Sealed, Step};
 use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
 use signoff_core::ledger::{
-    Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Loaded,
-    NewRequest, Note, NoticeDue, NoticeWork, Page, Work,
+    Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Listing,
+    Loaded, NewRequest, Note, NoticeDue, NoticeWork, Page, Work,
 };
 use signoff_core::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use signoff_core::request::Worker;
@@ -138,6 +138,10 @@ impl Ledger for Dynamo {
         work::finish(self, lease, work).await
     }
 
+    async fn hear(&self, stack: &StackName) -> Result<(), LedgerError> {
+        line::hear(self, stack).await
+    }
+
     async fn claim_turn(&self, stack: &StackName, id: RequestId) -> Result<bool, LedgerError> {
         line::claim_turn(self, stack, id).await
     }
@@ -223,7 +227,7 @@ impl Ledger for Dynamo {
         organization: &Organization,
         before: Option<RequestId>,
         limit: usize,
-    ) -> Result<Vec<Loaded>, LedgerError> {
+    ) -> Result<Vec<Listing>, LedgerError> {
         requests::list(self, organization, before, limit).await
     }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use signoff_core::chain::{self, Sealed, Step};
-use signoff_core::ledger::{Idempotency, LedgerError, LineChange, Loaded, NewRequest};
+use signoff_core::chain::{self, Sealed, Step, day_of};
+use signoff_core::ledger::{Idempotency, LedgerError, LineChange, Listing, Loaded, NewRequest};
 use signoff_core::names::{Login, Organization, RequestId};
 use signoff_core::request::{Request, Status, Worker};
 
@@ -35,7 +35,7 @@ pub(super) async fn list(
     organization: &Organization,
     before: Option<RequestId>,
     limit: usize,
-) -> Result<Vec<Loaded>, LedgerError> {
+) -> Result<Vec<Listing>, LedgerError> {
     let mut values = vec![(":org", s(organization.as_str()))];
     values.extend(before.map(|id| (":id", s(id.to_string()))));
     let condition = if before.is_some() { "#org = :org AND #id < :id" } else { "#org = :org" };
@@ -51,7 +51,23 @@ pub(super) async fn list(
     let ids = hits.iter().map(|hit| item::parsed(hit, keys::ID)).collect::<Result<Vec<RequestId>, _>>()?;
     let keys: Vec<Key> = ids.iter().copied().flat_map(parts).collect();
     let found = db.get_all(&keys).await?;
-    ids.into_iter().filter_map(|id| assemble(id, &found).transpose()).collect()
+    let mut listed = Vec::with_capacity(ids.len());
+    for id in ids {
+        match assemble(id, &found) {
+            Ok(None) => {}
+            Ok(Some(loaded)) => listed.push(Ok(loaded)),
+            // Or it was only half recorded yet: then it can be read now.
+            Err(LedgerError::Broken(_)) => match load(db, id).await {
+                Err(LedgerError::Broken(why)) => {
+                    tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
+                    listed.push(Err(id));
+                }
+                answer => listed.extend(answer?.map(Ok)),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listed)
 }
 
 /// Makes a request of its items; `None` if it has none.
@@ -214,7 +230,7 @@ fn event(step: &Step) -> Result<Write, LedgerError> {
     let sealed = &step.sealed;
     let attributes = [
         (keys::EVENT, json(sealed)?),
-        (keys::DAY, s(keys::day(ask.stack.organization.as_str(), &keys::day_of(sealed.time)))),
+        (keys::DAY, s(keys::day(ask.stack.organization.as_str(), &day_of(sealed.time).to_string()))),
         (keys::AT, s(keys::place(sealed.time, sealed.id))),
     ];
     Ok(Write::put(Key::event(ask.id, status.sequence), attributes).when("attribute_not_exists(#pk)"))

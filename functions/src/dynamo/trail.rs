@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
-use signoff_core::chain::Sealed;
+use signoff_core::chain::{Sealed, day_of};
 use signoff_core::checkpoint::{Days, Place};
 use signoff_core::ledger::{Ledger, LedgerError, Page};
 use signoff_core::names::{Organization, RequestId};
@@ -38,7 +38,7 @@ pub(super) async fn events_of_day(
         None => None,
         Some(text) => {
             let end = End::parse(text).filter(|end| {
-                keys::day_of(end.at) == day && (&from..=&until).contains(&&keys::place(end.at, end.event))
+                day_of(end.at).to_string() == day && (&from..=&until).contains(&&keys::place(end.at, end.event))
             });
             let end = end.ok_or(LedgerError::BadCursor)?;
             Some(end.item(&partition))

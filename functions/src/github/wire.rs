@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use signoff_core::github::{Branch, Changed, Head, Push};
-use signoff_core::names::{Commit, is_bidirectional, is_invisible};
+use signoff_core::names::{Commit, hides};
 
 /// Longest first line of a commit's message that is kept, in characters.
 const MAX_TITLE: usize = 200;
@@ -43,7 +43,6 @@ struct User {
 /// An item of `GET /repos/{owner}/{repo}/activity`
 #[derive(Deserialize)]
 pub(super) struct Activity {
-    id: u64,
     after: String,
     #[serde(rename = "ref")]
     reference: String,
@@ -83,7 +82,7 @@ pub(super) fn head(answer: &BranchNow, branch: &Branch) -> Option<Head> {
 pub(super) fn push(activities: &[Activity], branch: &Branch, head: &Commit) -> Option<Push> {
     let reference = format!("refs/heads/{branch}");
     let found = activities.iter().find(|one| one.reference == reference && sha(&one.after).as_ref() == Some(head))?;
-    Some(Push { id: found.id, pusher: found.actor.as_ref().and_then(login) })
+    Some(Push { pusher: found.actor.as_ref().and_then(login) })
 }
 
 /// What changed. A commit that is no ancestor of the other was forced away: what that changes can't be told.
@@ -116,9 +115,7 @@ fn login(user: &User) -> Option<String> {
 
 /// The first line of a message, fit to be shown.
 fn title(message: &str) -> String {
-    let hides =
-        |c: &char| c.is_control() || is_bidirectional(*c) || is_invisible(*c) || matches!(c, '\u{2028}' | '\u{2029}');
-    message.lines().next().unwrap_or_default().chars().filter(|c| !hides(c)).take(MAX_TITLE).collect()
+    message.lines().next().unwrap_or_default().chars().filter(|c| !hides(*c)).take(MAX_TITLE).collect()
 }
 
 #[cfg(test)]
@@ -168,10 +165,10 @@ mod tests {
         ]);
         let head: Commit = SHA.parse().unwrap();
         let all: Vec<Activity> = serde_json::from_value(all).unwrap();
-        assert_eq!(push(&all, &branch(), &head), Some(Push { id: 7, pusher: Some("dependabot[bot]".to_owned()) }));
+        assert_eq!(push(&all, &branch(), &head), Some(Push { pusher: Some("dependabot[bot]".to_owned()) }));
         let ghost: Vec<Activity> =
             serde_json::from_value(json!([activity(1, "refs/heads/release/1", SHA, json!(null))])).unwrap();
-        assert_eq!(push(&ghost, &branch(), &head), Some(Push { id: 1, pusher: None }));
+        assert_eq!(push(&ghost, &branch(), &head), Some(Push { pusher: None }));
         assert_eq!(push(&[], &branch(), &head), None);
     }
 

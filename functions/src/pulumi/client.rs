@@ -316,6 +316,11 @@ impl<'a> Call<'a> {
         Self { method: Method::POST, ..Self::get(shape, parts) }
     }
 
+    /// Whether it changes nothing.
+    pub(super) fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
     /// With this in the query.
     pub(super) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde_json::Value;
 use signoff_core::cloud::CloudError;
+use signoff_core::names::hides;
 
 use crate::secrets::Secret;
 
@@ -36,12 +37,8 @@ pub(super) fn error_of(status: u16, headers: &HeaderMap, body: &[u8], token: &Se
     }
 }
 
-/// A text that came from outside: without the token, control characters and direction marks, and not too long.
+/// A text that came from outside: without the token and what hides or turns text round, and not too long.
 pub(crate) fn bounded(text: &str, token: &Secret) -> String {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
     let text: String = text.chars().filter(|c| !hides(*c)).collect();
     text.replace(token.expose(), "***").chars().take(MAX_MESSAGE).collect()
 }
@@ -74,7 +71,8 @@ mod tests {
     #[test]
     fn a_message_is_bounded_and_shows_no_token() {
         assert_eq!(said("a\nb\u{1b}[31m\u{202E}c"), "ab[31mc");
-        assert_eq!(said("the token pul-hush, or pul-\u{0}hush"), "the token ***, or ***");
+        assert_eq!(said("a\u{200b}b\u{2060}\u{feff}c\u{e0041}\u{fff9}"), "abc");
+        assert_eq!(said("the token pul-hush, or pul-\u{0}hush, or pul\u{200b}-hush"), "the token ***, or ***, or ***");
         assert_eq!(said(&"é".repeat(1000)).chars().count(), MAX_MESSAGE);
     }
 

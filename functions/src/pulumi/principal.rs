@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use signoff_core::asking::Permission;
 use signoff_core::cloud::{
     ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, DeploymentNow, DeploymentPage, DeploymentStatus, Identity,
-    NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, Settings, StatusChange,
+    LogPage, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, Settings, StatusChange,
 };
 use signoff_core::mark;
 use signoff_core::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
@@ -23,12 +23,12 @@ use super::{wire, wire_deployment};
 use crate::metrics;
 use crate::secrets::{NoSecret, Tokens};
 
+/// An entry of a change request's history.
+const APPROVED: &str = "approved_by_user";
 /// Pages of a change request's history that are read.
 const MAX_HISTORY_PAGES: u32 = 5;
-/// Pages of the organization's change requests that are read.
-const MAX_REQUEST_PAGES: u32 = 20;
-/// Pages of a deployment's log that are read.
-const MAX_LOG_PAGES: u32 = 20;
+/// Pages of the organization's change requests that are read. The list takes no time, nor says in which order it is, so all of it is read.
+const MAX_REQUEST_PAGES: u32 = 100;
 /// Change requests that one page is asked to have.
 const REQUESTS_PER_PAGE: u32 = 100;
 
@@ -84,7 +84,41 @@ impl PrincipalClient {
         call.done(&self.send(principal, call).await?)
     }
 
-    /// Calls with the principal's token, and once more if it was refused and has been replaced in the meantime.
+    /// What happened to a change request, of these kinds, and by whom; oldest first.
+    async fn history(
+        &self,
+        principal: &PrincipalName,
+        organization: &Organization,
+        change_request: &str,
+        kinds: &[&str],
+    ) -> Result<Vec<(Login, wire::HistoryEvent)>, CloudError> {
+        let mut found = Vec::new();
+        let mut next = None;
+        for _ in 0..MAX_HISTORY_PAGES {
+            let mut call = Call::get(HISTORY, &[organization.as_str(), change_request]);
+            if let Some(token) = next.take() {
+                call = call.query("continuationToken", token);
+            }
+            let page: wire::History = self.json(principal, &call).await?;
+            if page.events.iter().any(|event| event.change_request_id.as_deref().is_some_and(|id| id != change_request))
+            {
+                return Err(call.wrong("is about another change request"));
+            }
+            for event in page.events.into_iter().filter(|event| kinds.contains(&event.event_type.as_str())) {
+                let by: Login = event.created_by.or_nobody().ok_or_else(|| call.wrong(UNSPECIFIED))?;
+                found.push((by, event));
+            }
+            next = page.continuation_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                break;
+            }
+        }
+        found.sort_by_key(|(_, event)| event.created_at);
+        Ok(found)
+    }
+
+    /// Calls with the principal's token, and once more if it was refused and has been replaced in the meantime: only what changes nothing, since the
+    /// new one may be somebody else's, and whose it is was asked with the old one.
     async fn send(&self, principal: &PrincipalName, call: &Call<'_>) -> Result<Vec<u8>, CloudError> {
         let missing = |NoSecret(why)| {
             metrics::token_refused();
@@ -96,7 +130,8 @@ impl PrincipalClient {
             answer => return answer,
         };
         let fresh = self.tokens.refresh(principal, &token).await.map_err(missing)?;
-        let answer = if fresh == token { Err(refused) } else { self.client.send(call, &fresh).await };
+        let again = fresh != token && call.is_get();
+        let answer = if again { self.client.send(call, &fresh).await } else { Err(refused) };
         if matches!(answer, Err(CloudError::Unauthorized(_))) {
             metrics::token_refused();
         }
@@ -123,9 +158,14 @@ impl PulumiCloud for PrincipalClient {
         let call = Call::get(SETTINGS, &stack_parts(stack));
         let answer: Value = self.json(principal, &call).await?;
         let wrong = || call.wrong(UNSPECIFIED);
-        let hash = serde_json_canonicalizer::to_vec(&answer).map(Sha256::digest).map_err(|_| wrong())?;
+        let hash = |of: &Value| serde_json_canonicalizer::to_vec(of).map(Sha256::digest).map_err(|_| wrong());
+        let (hash, said) = (hash(&answer)?, hash(&wire_deployment::said(&answer))?);
         let read = serde_json::from_value::<wire_deployment::Settings>(answer).map_err(|_| wrong())?;
-        let fingerprint = read.version.map_or_else(|| format!("h{}", hex::encode(hash)), |n| format!("v{n}"));
+        let fingerprint = match read.version {
+            // Settings that are deleted and made anew may begin to count again: so it is the number and what they say.
+            Some(number) => format!("v{number}-{}", &hex::encode(said)[..32]),
+            None => format!("h{}", hex::encode(hash)),
+        };
         let (has_role, branch) = (read.has_role(), read.branch());
         let variables = read.operation_context.and_then(|context| context.environment_variables).unwrap_or_default();
         Ok(Settings { fingerprint, variables: variables.into_iter().map(|(name, _)| name).collect(), has_role, branch })
@@ -220,31 +260,30 @@ impl PulumiCloud for PrincipalClient {
         organization: &Organization,
         change_request: &str,
     ) -> Result<Vec<StatusChange>, CloudError> {
-        let mut changes = Vec::new();
-        let mut next = None;
-        for _ in 0..MAX_HISTORY_PAGES {
-            let mut call = Call::get(HISTORY, &[organization.as_str(), change_request]);
-            if let Some(token) = next.take() {
-                call = call.query("continuationToken", token);
-            }
-            let page: wire::History = self.json(principal, &call).await?;
-            if page.events.iter().any(|event| event.change_request_id.as_deref().is_some_and(|id| id != change_request))
-            {
-                return Err(call.wrong("is about another change request"));
-            }
-            for event in page.events.into_iter().filter(|event| event.event_type == "status_changed") {
-                let by: Login = event.created_by.or_nobody().ok_or_else(|| call.wrong(UNSPECIFIED))?;
-                let comment = event.comment.filter(|comment| !comment.is_empty());
-                let change = |to| StatusChange { to: ChangeRequestStatus::from(to), by, at: event.created_at, comment };
-                changes.extend(event.new_status.map(change));
-            }
-            next = page.continuation_token.filter(|token| !token.is_empty());
-            if next.is_none() {
-                break;
+        let events = self.history(principal, organization, change_request, &["status_changed"]).await?;
+        let change = |(by, event): (Login, wire::HistoryEvent)| {
+            let comment = event.comment.filter(|comment| !comment.is_empty());
+            let to = event.new_status.map(ChangeRequestStatus::from)?;
+            Some(StatusChange { to, by, at: event.created_at, comment })
+        };
+        Ok(events.into_iter().filter_map(change).collect())
+    }
+
+    async fn withdrawn(
+        &self,
+        principal: &PrincipalName,
+        organization: &Organization,
+        change_request: &str,
+    ) -> Result<Vec<Login>, CloudError> {
+        let kinds = [APPROVED, "unapproved_by_user"];
+        let mut withdrawn: Vec<Login> = Vec::new();
+        for (by, event) in self.history(principal, organization, change_request, &kinds).await? {
+            withdrawn.retain(|login| *login != by);
+            if event.event_type != APPROVED {
+                withdrawn.push(by);
             }
         }
-        changes.sort_by_key(|change| change.at);
-        Ok(changes)
+        Ok(withdrawn)
     }
 
     async fn open_requests_since(
@@ -314,7 +353,7 @@ impl PulumiCloud for PrincipalClient {
         let paused = answer.deployments.iter().any(|deployment| deployment.paused == Some(true));
         let deployments = answer.deployments.into_iter().map(wire_deployment::Snapshot::listed).collect::<Option<_>>();
         let deployments = deployments.ok_or_else(|| call.wrong(UNSPECIFIED))?;
-        Ok(DeploymentPage { deployments, paused, total: answer.total })
+        Ok(DeploymentPage { deployments, paused })
     }
 
     async fn deployment(
@@ -362,25 +401,22 @@ impl PulumiCloud for PrincipalClient {
         Ok(Deployment { id: answer.id, version: answer.version, url })
     }
 
-    async fn was_refused(&self, principal: &PrincipalName, stack: &StackName, id: &str) -> Result<bool, CloudError> {
+    async fn was_refused(
+        &self,
+        principal: &PrincipalName,
+        stack: &StackName,
+        id: &str,
+        after: Option<&str>,
+    ) -> Result<LogPage, CloudError> {
         let [organization, project, name] = stack_parts(stack);
         let parts = [organization, project, name, id];
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_LOG_PAGES {
-            let mut call = Call::get(LOGS, &parts);
-            if let Some(token) = &token {
-                call = call.query("continuationToken", token);
-            }
-            let page: wire_deployment::Logs = self.json(principal, &call).await?;
-            if page.says_refused() {
-                return Ok(true);
-            }
-            match page.next_token.filter(|next| !next.is_empty()) {
-                Some(next) if Some(&next) != token.as_ref() => token = Some(next),
-                _ => return Ok(false),
-            }
+        let mut call = Call::get(LOGS, &parts);
+        if let Some(after) = after {
+            call = call.query("continuationToken", after);
         }
-        Ok(false)
+        let page: wire_deployment::Logs = self.json(principal, &call).await?;
+        let refused = page.says_refused();
+        Ok(LogPage { refused, next: page.next_token.filter(|next| !next.is_empty() && Some(next.as_str()) != after) })
     }
 
     async fn permission(

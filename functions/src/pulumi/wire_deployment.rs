@@ -20,6 +20,26 @@ pub(super) struct Settings {
     source_context: Option<Source>,
 }
 
+/// What deployment settings say that a deployment does: without their number, and without secrets, which may look different in each answer.
+pub(super) fn said(settings: &Value) -> Value {
+    let mut said = without_secrets(settings);
+    if let Some(said) = said.as_object_mut() {
+        ["version", "tag", "source", "cacheOptions"].into_iter().for_each(|key| drop(said.remove(key)));
+    }
+    said
+}
+
+fn without_secrets(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) if fields.contains_key("secret") || fields.contains_key("ciphertext") => Value::Null,
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), without_secrets(value))).collect())
+        }
+        Value::Array(all) => Value::Array(all.iter().map(without_secrets).collect()),
+        plain => plain.clone(),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OperationContext {
@@ -63,7 +83,6 @@ impl Settings {
 #[derive(Deserialize)]
 pub(super) struct Deployments {
     pub(super) deployments: Vec<Snapshot>,
-    pub(super) total: i64,
 }
 
 #[derive(Deserialize)]

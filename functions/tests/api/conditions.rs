@@ -87,7 +87,12 @@ async fn the_glass_is_broken_by_whom_the_gate_names_with_a_reason_and_once() {
     world.ledger.finish(&lease, &Work::default()).await.unwrap();
     let outcome = Outcome::new("expired", "Too late.");
     world.record(id, Event::EndDecided { to: State::Expired, outcome, rests_on: RestsOn::default() }).await;
-    post("bob", json!({"lift": ["freeze"], "reason": "x"})).await.problem(409);
+    let ending = post("bob", json!({"lift": ["freeze"], "reason": "x"})).await;
+    assert_eq!(ending.problem(409)["detail"], "The request is over: it is about to end as expired.");
+    let outcome = Outcome::new("expired", "Too late.");
+    world.record(id, Event::Expired { outcome, rests_on: RestsOn::default() }).await;
+    let over = post("bob", json!({"lift": ["freeze"], "reason": "x"})).await;
+    assert_eq!(over.problem(409)["detail"], "The request is over: it ended as expired.");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use signoff_core::asking::Permission;
 use signoff_core::event::{Event, Opened, RestsOn, Seen};
 use signoff_core::ledger::{Begin, Cause, Ledger};
-use signoff_core::request::{Approvals, ChangeRequestStatus, Deployment, Grant, Outcome};
+use signoff_core::request::{Approvals, ChangeRequestStatus, Deployment, Grant, Outcome, State};
 use signoff_functions::api::RequestView;
 
 use crate::setup::{World, want};
@@ -25,6 +25,11 @@ fn seen(status: ChangeRequestStatus, approvers: &[&str], counted: &[&str]) -> Se
         }],
         rulesets: vec!["rs-1".to_owned()],
     }
+}
+
+fn taken_back() -> Event {
+    let outcome = Outcome::new("cancelled", "Taken back.");
+    Event::EndDecided { to: State::Cancelled, outcome, rests_on: RestsOn::default() }
 }
 
 #[tokio::test]
@@ -196,6 +201,42 @@ async fn lists_are_newest_first_filtered_and_in_pages() {
     world.host.forward(60);
     world.callers.allow("visitor", "acme/web/prod", Permission::Read);
     assert_eq!(ids(&world.get("visitor", "/v1/requests").await.ok(200)), [all[1].clone(), all[3].clone()]);
+}
+
+#[tokio::test]
+async fn one_that_cant_be_read_hides_nobody_and_its_events_are_shown() {
+    let world = World::new().await;
+    let (broken, sound) = (world.asked().await, world.asked().await);
+    world.edit(broken, "Ship 2.4", "Ship 2.5").await;
+    let list = async |login: &str, query: &str| {
+        let listed = world.get(login, &format!("/v1/requests?organization=acme{query}")).await.ok(200);
+        let ids = listed["requests"].as_array().unwrap().iter().map(|request| request["id"].clone());
+        (ids.collect::<Vec<_>>(), listed["unreadable"].clone(), listed["cursor"].clone())
+    };
+    assert_eq!(list("bob", "").await, (vec![json!(sound)], json!([broken]), Value::Null));
+    assert_eq!(list("bob", "&stack=acme/web/prod&limit=1").await.1, json!([broken]), "whether it is one, nobody knows");
+    assert_eq!(list("bob", "&state=open").await, (vec![json!(sound)], Value::Null, Value::Null));
+    world.callers.allow("visitor", "acme/web/prod", Permission::Read);
+    assert_eq!(list("visitor", "").await, (vec![json!(sound)], Value::Null, Value::Null), "it may be another stack's");
+
+    let path = format!("/v1/requests/{broken}");
+    assert_eq!(world.get("bob", &path).await.problem(500)["type"], "/problems/broken");
+    let events = world.get("bob", &format!("{path}/events")).await.ok(200);
+    assert_eq!(events["events"][0]["data"]["evidence"]["reason"], "Ship 2.5", "as they are");
+    for (login, query) in [("visitor", ""), ("stranger", ""), ("nobody", ""), ("both", "?organization=globex")] {
+        world.get(login, &format!("{path}/events{query}")).await.problem(500);
+    }
+    let explained = world.get("alice", "/v1/gates/explain?stack=acme/web/prod").await.ok(200);
+    let detail = format!(
+        "{broken} is in line on acme/web/prod, and can't be read: nobody knows how far it is, so nothing goes past it"
+    );
+    assert_eq!(explained["blockers"], json!([{"kind": "earlier-request", "detail": detail}]));
+
+    // Events that somebody gave to another organization are shown to neither.
+    world.record(sound, taken_back()).await;
+    world.edit(sound, "signoff/acme", "signoff/globex").await;
+    world.get("stranger", &format!("/v1/requests/{sound}/events")).await.problem(500);
+    world.get("bob", &format!("/v1/requests/{sound}/events")).await.problem(500);
 }
 
 #[tokio::test]

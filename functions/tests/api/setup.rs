@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -21,6 +22,7 @@ use signoff_core::host::Host;
 use signoff_core::ledger::{Begin, Cause, Intent, Lease, Ledger, LineChange, Loaded};
 use signoff_core::names::{Login, RequestId, StackName};
 use signoff_functions::api::{self, Api, Callers};
+use signoff_functions::dynamo::keys::{self, Key};
 use signoff_functions::dynamo::{Dynamo, create_table};
 use signoff_functions::secrets::Secret;
 use tower::ServiceExt;
@@ -175,6 +177,7 @@ impl Answer {
 /// The API and what is behind it.
 pub(crate) struct World {
     pub(crate) router: Router,
+    pub(crate) client: Client,
     pub(crate) ledger: Arc<Dynamo>,
     pub(crate) callers: Arc<Fakes>,
     pub(crate) host: Arc<Clock>,
@@ -225,7 +228,7 @@ impl World {
         for login in ["alice", "bob", "both"] {
             callers.allow(login, "acme/web/prod", Permission::Write);
         }
-        let (ledger, host) = (Arc::new(Dynamo::new(client, "signoff".to_owned())), Arc::new(Clock::new()));
+        let (ledger, host) = (Arc::new(Dynamo::new(client.clone(), "signoff".to_owned())), Arc::new(Clock::new()));
         let router = api::router(Api {
             ledger: Arc::clone(&ledger),
             callers: Arc::clone(&callers),
@@ -235,7 +238,7 @@ impl World {
             version: "0.1.0".to_owned(),
             sweep: SignedDuration::from_secs(60),
         });
-        Self { router, ledger, callers, host }
+        Self { router, client, ledger, callers, host }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -291,6 +294,17 @@ impl World {
 
     pub(crate) async fn load(&self, id: RequestId) -> Loaded {
         self.ledger.load(id).await.unwrap().unwrap()
+    }
+
+    /// Somebody edits what was asked for, behind signoff's back: in the first event, `from` becomes `to`.
+    pub(crate) async fn edit(&self, id: RequestId, from: &str, to: &str) {
+        let event = serde_json::to_string(&self.ledger.events(id).await.unwrap()[0]).unwrap();
+        let key = Key::event(id, 1);
+        let update = self.client.update_item().table_name("signoff").update_expression("SET #event = :event");
+        let update = update.key(keys::PK, AttributeValue::S(key.pk)).key(keys::SK, AttributeValue::S(key.sk));
+        let update = update.expression_attribute_names("#event", keys::EVENT);
+        let edited = AttributeValue::S(event.replace(from, to));
+        update.expression_attribute_values(":event", edited).send().await.unwrap();
     }
 
     /// Moves a request on, as a worker would.

@@ -26,6 +26,22 @@ pub(crate) async fn requests_stand_in_the_order_of_asking_and_leave(place: &impl
     assert_eq!((line.next, line.waiting), (4, vec![in_line(&a), in_line(&c), in_line(&d)]), "no place is given twice");
 }
 
+pub(crate) async fn a_push_that_was_heard_of_is_remembered_before_anything_was_asked_for(place: &impl Place) {
+    let ledger = place.ledger();
+    assert!(!ledger.line(&stack()).await.unwrap().heard);
+    ledger.hear(&stack()).await.unwrap();
+    ledger.hear(&stack()).await.unwrap();
+    let line = ledger.line(&stack()).await.unwrap();
+    assert!(line.heard && line.next == 0 && line.pushed.is_none(), "{line:?}");
+    let a = created(&ledger, STACK).await;
+    assert!(ledger.claim_turn(&stack(), a.ask.id).await.unwrap());
+    ledger.hear(&stack()).await.unwrap();
+    let line = ledger.line(&stack()).await.unwrap();
+    assert_eq!((line.heard, line.next, line.turn, line.waiting), (true, 1, Some(a.ask.id), vec![in_line(&a)]));
+    recorded(&ledger, &a, cancelled(), LineChange::Leave).await;
+    assert!(ledger.line(&stack()).await.unwrap().heard);
+}
+
 pub(crate) async fn the_turn_is_had_by_one_and_given_back(place: &impl Place) {
     let ledger = place.ledger();
     assert!(matches!(ledger.claim_turn(&stack(), id()).await, Err(LedgerError::Broken(_))), "there is no line at all");

@@ -44,6 +44,7 @@ macro_rules! contract {
         }
         line {
             requests_stand_in_the_order_of_asking_and_leave
+            a_push_that_was_heard_of_is_remembered_before_anything_was_asked_for
             the_turn_is_had_by_one_and_given_back
             many_leave_at_once
             a_turn_of_one_that_left_is_taken_over

@@ -95,6 +95,26 @@ async fn a_stored_token_is_read_again_after_five_minutes() {
     assert!(!format!("{tokens:?}").contains("two"));
 }
 
+/// Whose it is was asked with the token before: an apply or a deployment with another one might be somebody else's.
+#[tokio::test]
+async fn what_changes_something_is_not_sent_again_with_another_token() {
+    let (secrets, cloud, clock) = (Fake::start().await, Fake::start().await, Arc::new(Clock::default()));
+    let principal = PrincipalName::default();
+    let client = PrincipalClient::new(impatient(&cloud.url), stored(&secrets, &clock));
+    secrets.say(200, &value("one"));
+    cloud.say(401, "{}");
+    assert!(matches!(client.identity(&principal).await, Err(CloudError::Unauthorized(_))));
+    clock.pass(REREAD_AFTER);
+    secrets.say(200, &value("two"));
+    let before = cloud.asked().len();
+    let applied = client.apply(&principal, &name("acme"), "cr1").await;
+    assert!(matches!(applied, Err(CloudError::Unauthorized(_))), "{applied:?}");
+    assert_eq!(cloud.asked().len(), before + 1);
+    cloud.json(&json!({"githubLogin": "signoff-deployer", "organizations": []}));
+    let identity = client.identity(&principal).await;
+    assert!(identity.is_ok(), "the next look asks with the new one: {identity:?}");
+}
+
 #[tokio::test]
 async fn a_token_that_is_refused_again_and_again_is_read_again_four_times_a_minute() {
     let (fake, clock, principal) = (Fake::start().await, Arc::new(Clock::default()), PrincipalName::default());

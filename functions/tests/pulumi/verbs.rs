@@ -73,7 +73,7 @@ async fn identities(world: &World) {
 async fn settings(world: &World) {
     let of = async |stack: &str| world.cloud.settings(&world.principal, &name(stack)).await;
     let web = of("acme/web/prod").await.unwrap();
-    assert_eq!((web.fingerprint.as_str(), web.has_role), ("v1", false));
+    assert!(web.fingerprint.starts_with("v1-") && !web.has_role, "{}", web.fingerprint);
     assert_eq!(web.branch.as_deref(), Some("refs/heads/main"));
     let odd = of("acme/odd/prod").await.unwrap();
     assert_eq!((odd.variables, odd.has_role), (vec!["PLAIN".to_owned()], true));
@@ -160,7 +160,7 @@ async fn deployments(world: &World) {
     assert_eq!((one.deployment.version, one.deployment.url), (1, client.deployment_url(&stack, 1)));
 
     let page = cloud.deployments(principal, &stack, 1).await.unwrap();
-    assert_eq!((page.total, page.paused, page.deployments.len()), (2, false, 2));
+    assert_eq!((page.paused, page.deployments.len()), (false, 2));
     assert_eq!((&page.deployments[0].id, page.deployments[0].operation.as_str()), (&second.id, "update"));
     let created = page.deployments[0].created.unwrap();
     assert!(created.duration_until(sim.now()).as_secs().abs() < 60, "{created}");

@@ -122,3 +122,32 @@ fn one_whose_pointer_was_lost_is_found_by_what_is_on_record() {
     let stray = Pointers { change_requests: vec!["cr-x".to_owned()], ..both };
     assert_eq!(answer(&world, &stray), (0, Vec::new()), "it is about another change request of the same environment");
 }
+
+#[test]
+fn one_that_cant_be_read_keeps_nobody_from_being_rung_for() {
+    let world = World::new();
+    let second = world.ask_again(2);
+    world.work();
+    world.book.inside().broken.insert(world.id);
+    let stack = Pointers { stacks: vec!["acme/web/prod".parse().unwrap()], ..vague() };
+    assert_eq!(answer(&world, &stack), (0, vec![(second, Worker::Apply)]));
+    let (calls, bells) = answer(&world, &to_environment("acme/credentials/prod"));
+    assert!(calls > 0 && bells.is_empty(), "it is the only one, so that it is looked at at once");
+}
+
+#[test]
+fn a_look_is_part_of_the_answers_time() {
+    let world = World::to(State::PendingApproval);
+    world.cloud.inside().takes = SignedDuration::from_secs(31);
+    let began = world.clock.uptime();
+    let (calls, _) = answer(&world, &to_change_request("cr-1"));
+    assert_eq!(calls, 1, "no other call begins when the time is up");
+    assert_eq!(world.clock.uptime() - began, Duration::from_secs(31));
+}
+
+#[test]
+fn where_there_is_not_time_for_all_others_come_first_the_next_time() {
+    let order = |turn| in_turn(&["a", "b", "c"], turn).copied().collect::<String>();
+    assert_eq!([order(0), order(1), order(2), order(3)], ["abc", "bca", "cab", "abc"]);
+    assert_eq!(in_turn::<u8>(&[], 7).count(), 0);
+}

@@ -28,6 +28,10 @@ struct Inside {
     /// What happens while the branch is being read.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     calls: usize,
+    /// The branches that were read.
+    read: Vec<String>,
+    /// How long it takes to read one, and on which clock.
+    slow: Option<(Clock, SignedDuration)>,
 }
 
 #[derive(Clone, Default)]
@@ -48,10 +52,14 @@ fn number(commit: &Commit) -> u8 {
 }
 
 impl GitHub for Repositories {
-    async fn head(&self, _: &Repository, _: &Branch) -> Result<Option<Head>, GitHubError> {
+    async fn head(&self, _: &Repository, branch: &Branch) -> Result<Option<Head>, GitHubError> {
         let (answer, meanwhile) = {
             let mut inside = self.inside();
             inside.calls += 1;
+            inside.read.push(branch.to_string());
+            if let Some((clock, takes)) = &inside.slow {
+                clock.pass(*takes);
+            }
             if inside.down {
                 return Err(GitHubError::Unclear("502".to_owned()));
             }
@@ -71,7 +79,7 @@ impl GitHub for Repositories {
 
     async fn push(&self, _: &Repository, _: &Branch, head: &Commit) -> Result<Option<Push>, GitHubError> {
         if let Some(pusher) = self.inside().pushers.get(&number(head)) {
-            return Ok(pusher.map(|pusher| Push { id: 1, pusher: Some(pusher.to_owned()) }));
+            return Ok(pusher.map(|pusher| Push { pusher: Some(pusher.to_owned()) }));
         }
         let pusher = match number(head) % 4 {
             0 => None,
@@ -79,7 +87,7 @@ impl GitHub for Repositories {
             2 => Some("alice"),
             _ => Some("mallory"),
         };
-        Ok(Some(Push { id: 1, pusher: pusher.map(str::to_owned) }))
+        Ok(Some(Push { pusher: pusher.map(str::to_owned) }))
     }
 
     async fn changed(&self, _: &Repository, base: &Commit, head: &Commit) -> Result<Changed, GitHubError> {
@@ -253,7 +261,22 @@ fn a_push_that_github_does_not_list_yet_is_waited_for_once() {
     assert_eq!(pushing.asked()[1].ask.requester.login, "carol".parse().unwrap());
     pushing.push(3, "third");
     pushing.ring(POLL);
+    assert_eq!(pushing.asked().len(), 2, "the clock may have come to it right after it was pushed");
+    pushing.ring(POLL);
     assert!(pushing.asked()[2].ask.is_asked_by(&"hubot".parse().unwrap()), "it is never listed");
+}
+
+#[test]
+fn the_first_push_of_a_stack_is_waited_for_too() {
+    let pushing = pushing("", "");
+    pushing.github.inside().pushers = BTreeMap::from([(1, None)]);
+    pushing.push(1, "first");
+    pushing.push(1, "first");
+    pushing.ring(POLL);
+    assert!(pushing.asked().is_empty());
+    pushing.github.inside().pushers.insert(1, Some("Octocat"));
+    pushing.ring(POLL);
+    assert_eq!(pushing.asked()[0].ask.requester.login, "carol".parse().unwrap());
 }
 
 #[test]
@@ -392,6 +415,39 @@ fn while_github_is_down_nothing_is_asked_for_and_the_clock_comes_back() {
     pushing.github.inside().down = false;
     pushing.ring(POLL);
     assert_eq!(pushing.asked().len(), 2);
+}
+
+#[test]
+fn no_branch_is_read_when_the_time_is_up_and_the_clock_comes_back_to_the_rest() {
+    let more = |branch: &str, stack: &str| PUSHES.replace("main", branch).replace("acme/web/prod", stack);
+    let pushing = pushing("", &format!("{}{}", more("next", "acme/api/prod"), more("old", "acme/db/prod")));
+    pushing.push(1, "first");
+    let mut all = delivery(POLL);
+    for name in ["next", "old"] {
+        let repository = "acme/web".parse().unwrap();
+        all.pointers.branches.push(BranchPointer { repository, branch: name.parse().unwrap() });
+    }
+    pushing.github.inside().slow = Some((pushing.world.clock.clone(), SignedDuration::from_secs(31)));
+    let mut read = |turn: i64| {
+        all.at = Timestamp::UNIX_EPOCH + SWEEP * i32::try_from(POLL_SWEEPS * turn).unwrap();
+        pushing.github.inside().read.clear();
+        block_on(pushing.branches.answer(&all)).unwrap();
+        pushing.github.inside().read.clone()
+    };
+    assert_eq!([read(0), read(1), read(2)], [["main", "next"], ["next", "old"], ["old", "main"]]);
+}
+
+#[test]
+fn no_rule_of_a_branch_is_taken_up_when_the_time_is_up() {
+    let more = |stack: &str| PUSHES.replace("acme/web/prod", stack);
+    let pushing = pushing("", &format!("{}{}", more("acme/api/prod"), more("acme/db/prod")));
+    pushing.push(1, "first");
+    for (takes, rules) in [(1, 3), (31, 2), (61, 1)] {
+        pushing.github.inside().slow = Some((pushing.world.clock.clone(), SignedDuration::from_secs(takes)));
+        pushing.github.inside().read.clear();
+        pushing.ring(POLL);
+        assert_eq!(pushing.github.inside().read.len(), rules, "{takes} s each");
+    }
 }
 
 #[test]

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::civil::Date;
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use ulid::Ulid;
 
 use super::{ALIVE_EVERY, Checkpoint, Days, GENESIS, Head, Notary, Place, TYPE};
-use crate::chain::Sealed;
+use crate::chain::{Sealed, day_of};
 use crate::host::Host;
 use crate::ledger::LedgerError;
 use crate::names::{Organization, RequestId};
@@ -290,10 +288,6 @@ impl Reading {
         }
         Some(head)
     }
-}
-
-fn day_of(time: Timestamp) -> Date {
-    Offset::UTC.to_datetime(time).date()
 }
 
 fn less(time: Timestamp, by: SignedDuration) -> Timestamp {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Known, Next, Record, Rest, ask, checks, fail, moment, newer, stop};
+use super::{Known, Next, Record, Rest, ask, checks, fail, mend, moment, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::ChangeRequestNow;
 use crate::conditions::Lift;
@@ -265,10 +265,16 @@ fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
         changes.extend(before.difference(&after).map(|who| (one, who.clone(), false)));
     }
     let (one, who, came) = changes.first()?;
+    // One that does not count any more need not have been withdrawn: a ruleset or a team may have changed, which is nobody's wish about this request.
+    let by_them = *came
+        || match known.facts.withdrawn.get(&one.recorded.id) {
+            None => return Some(Next::Look(Look::WhoWithdrew(one.recorded.id.clone()))),
+            Some(withdrawn) => withdrawn.contains(who),
+        };
     let status = &known.request.status;
     let enough = all.iter().all(|one| one.verdict.enough);
     let seen = |one: &One<'_>| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() };
-    let actor = Actor::Login(who.clone());
+    let actor = if by_them { Actor::Login(who.clone()) } else { Actor::SIGNOFF };
     if changes.len() == 1 && status.state == State::PendingApproval && enough && *came {
         return Some(Next::record(Event::Approved { change_requests: all.iter().map(seen).collect() }, actor));
     }
@@ -317,10 +323,11 @@ fn apply(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Next {
     match known.facts.turn {
         None => return Next::Act(Act::ClaimTurn),
         Some(false) => {
-            return Next::wait(Blocker::new(
-                BlockerKind::EarlierRequest,
-                format!("another request has the turn on {}", known.request.ask.stack),
-            ));
+            let mut detail = format!("another request has the turn on {}", known.request.ask.stack);
+            if let Some(id) = known.facts.unreadable.first() {
+                detail.push_str(&format!(". It may be {id}, which can't be read: {}", mend(*id)));
+            }
+            return Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail));
         }
         Some(true) => {}
     }
@@ -363,6 +370,15 @@ fn earlier(known: &Known<'_>) -> Option<Next> {
     }
     let ask = &known.request.ask;
     let lifted = known.request.status.lifted.contains(&Lift::Line);
+    // Should it be granted or deploying, it has the turn, which nobody can lift.
+    if let Some(id) = known.facts.unreadable.first().filter(|_| !lifted) {
+        let detail = format!(
+            "{id} is in line on {}, and can't be read, so that nobody knows how far it is: {}, or have the line lifted from this one",
+            ask.stack,
+            mend(*id)
+        );
+        return Some(Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail)));
+    }
     let first = line.iter().find(|other| match other.state {
         // One that waits for a time of its own holds nobody up.
         State::Approved => other.place.position < ask.position && !other.held && !lifted,

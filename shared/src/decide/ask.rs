@@ -1,6 +1,6 @@
 //! From `requested` to `pending_approval`: the open requests are created and submitted, so that reviewers see them.
 
-use super::{Known, Next, Rest, checks, closing, conflict, fail, newer, stop};
+use super::{Known, Next, Rest, checks, closing, conflict, fail, mend, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::event::{Actor, Event, Opened};
 use crate::facts::{Act, Look};
@@ -75,7 +75,14 @@ fn open(known: &Known<'_>) -> Next {
         None => Next::Act(Act::LockCreation),
         Some(Creation::Theirs(other)) => {
             let principal = &known.request.ask.gate.principal;
-            let detail = format!("{other} is being submitted as the principal {principal}; this one comes after it");
+            let detail = if known.facts.unreadable.contains(&other) {
+                format!(
+                    "{other} is being submitted as the principal {principal}, and can't be read, so that nobody knows how far it is: {}",
+                    mend(other)
+                )
+            } else {
+                format!("{other} is being submitted as the principal {principal}; this one comes after it")
+            };
             Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail))
         }
         Some(Creation::Ours) if known.facts.has_tried(&Act::RequestOpen) => conflict(known, &Act::RequestOpen),
@@ -139,8 +146,15 @@ fn submit(known: &Known<'_>) -> Next {
     Next::record(Event::Submitted { change_requests: seen }, Actor::SIGNOFF)
 }
 
-/// The end of a request whose change request is not there any more.
+/// The end of a request whose change request is not there any more; until that is sure, it waits. What somebody may not see looks the same.
 pub(super) fn gone(known: &Known<'_>, one: &ChangeRequest) -> Next {
+    if !known.has_lost_it() {
+        let detail = format!(
+            "the change request {} of {} can't be found at Pulumi Cloud; it is looked for again. Should the principal {} have lost the right to see it, give that back",
+            one.id, one.environment, known.request.ask.gate.principal
+        );
+        return Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail));
+    }
     let message = format!(
         "The change request {} of {} is gone, perhaps with its environment. Ask again.",
         one.id, one.environment

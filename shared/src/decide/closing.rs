@@ -24,6 +24,8 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         return next;
     }
     let mut stuck: Vec<(&ChangeRequest, String)> = Vec::new();
+    // Gone for good, as far as can be seen: they hold up nothing, but are named.
+    let mut vanished = Vec::new();
     for known_one in known.request.status.change_requests.iter().filter(|one| is_open(one)) {
         let id = &known_one.id;
         let closed = || Next::record(Event::ChangeRequestClosed { change_request: id.clone() }, Actor::SIGNOFF);
@@ -31,11 +33,17 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         match known.facts.change_requests.get(id) {
             None if give_up => stuck.push((known_one, "it could not be read".to_owned())),
             None => return Next::Look(Look::ChangeRequest(id.clone())),
-            // Gone with its environment; or the token belongs to somebody else now, who can't see it.
+            // Gone with its environment; or out of sight, since the principal lost a right or the token belongs to somebody else now.
             Some(None) => match known.facts.identity.as_ref() {
                 None if give_up => stuck.push((known_one, "it could not be found".to_owned())),
                 None => return Next::Look(Look::Identity),
-                Some(login) if known.request.status.principal.as_ref() == Some(login) => return closed(),
+                Some(login) if known.request.status.principal.as_ref() == Some(login) => {
+                    if known.has_lost_it() || give_up {
+                        vanished.push(known_one);
+                    } else {
+                        stuck.push((known_one, "it can't be found, and is looked for again".to_owned()));
+                    }
+                }
                 Some(login) => {
                     stuck.push((
                         known_one,
@@ -60,7 +68,7 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         });
         return Next::Rest(Rest { waiting: waiting.collect(), ..Rest::default() });
     }
-    let stuck: Vec<_> = stuck.into_iter().map(|(one, _)| one).collect();
+    let stuck: Vec<_> = stuck.into_iter().map(|(one, _)| one).chain(vanished).collect();
     if let Some(look) = unsearched(known).filter(|_| !give_up) {
         return look;
     }
@@ -164,6 +172,10 @@ fn close_leftovers(known: &Known<'_>) -> Option<Next> {
     None
 }
 
+/// What an outcome says when it remained without an answer whether the deployment was created.
+pub(crate) const DEPLOYMENT_MAY_EXIST: &str =
+    " It is not known whether a deployment was created: look at the stack's deployments at Pulumi Cloud.";
+
 /// What an outcome says when a creation remained without an answer.
 pub(crate) fn drafts_may_be_left(environment: &EnvironmentName) -> String {
     format!(
@@ -199,13 +211,18 @@ pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&
             found.deployment.version, found.deployment.url
         ));
     }
+    let unseen = known.facts.activity.as_ref().is_none_or(|activity| activity.unseen);
+    if known.work.intent.is_some() && status.deployment.is_none() && unseen {
+        outcome.message = outcome.message.replace(" Nothing is deployed.", "");
+        outcome.message.push_str(DEPLOYMENT_MAY_EXIST);
+    }
     if is_creation_unclear(known) {
         outcome.message.push_str(&drafts_may_be_left(&known.request.ask.gate.environment));
     }
     for one in stuck {
         let environment = one.environment.qualified();
         outcome.message.push_str(&format!(
-            " The change request {} of {environment} could not be closed: close it at Pulumi Cloud.",
+            " The change request {} of {environment} could not be closed: if it is there, close it at Pulumi Cloud.",
             one.id
         ));
     }

@@ -13,10 +13,6 @@ use crate::names::Operation;
 use crate::request::{ChangeRequestStatus, Deployment, Outcome, State};
 use crate::verdict;
 
-/// After how many looks that did not find the deployment it counts as lost, if they span [`LOST_MINUTES`].
-pub const LOST_LOOKS: u32 = 3;
-/// The least time, in minutes, between the first and the last of those looks.
-pub const LOST_MINUTES: i64 = 10;
 /// After how many days without an end a deployment counts as lost: the queue's seven and one.
 pub const LOST_AFTER_DAYS: i64 = 8;
 
@@ -185,8 +181,8 @@ pub(super) fn follow(known: &Known<'_>) -> Next {
             State::Failed,
             "deployment-not-started",
             format!(
-                "Deployment {} had not started when its grant ran out, and was cancelled. Ask again when the stack's queue is free.",
-                deployment.version
+                "Deployment {} had not started when it was last seen before its grant ran out, and was cancelled. See whether it did anything: {}. Ask again when the stack's queue is free.",
+                deployment.version, deployment.url
             ),
         ),
         DeploymentStatus::Failed => over(
@@ -244,22 +240,17 @@ fn duplicate(known: &Known<'_>, second: &DeploymentNow) -> Option<Next> {
 }
 
 fn lost(known: &Known<'_>, deployment: &Deployment) -> Next {
-    let long = |since: jiff::Timestamp| {
-        since.saturating_add(SignedDuration::from_mins(LOST_MINUTES)).is_ok_and(|at| known.now >= at)
-    };
-    match &known.work.note.lost {
-        Some(lost) if lost.looks >= LOST_LOOKS && long(lost.since) => {
-            let message = format!(
-                "Deployment {} of {} can't be found any more. See at Pulumi Cloud what became of it: {}",
-                deployment.version, known.request.ask.stack, deployment.url
-            );
-            over(known, State::Error, "deployment-lost", message)
-        }
-        _ => Next::wait(Blocker::new(
-            BlockerKind::PulumiCloud,
-            format!("deployment {} can't be found at Pulumi Cloud; it is looked for again", deployment.version),
-        )),
+    if known.has_lost_it() {
+        let message = format!(
+            "Deployment {} of {} can't be found any more. See at Pulumi Cloud what became of it: {}",
+            deployment.version, known.request.ask.stack, deployment.url
+        );
+        return over(known, State::Error, "deployment-lost", message);
     }
+    Next::wait(Blocker::new(
+        BlockerKind::PulumiCloud,
+        format!("deployment {} can't be found at Pulumi Cloud; it is looked for again", deployment.version),
+    ))
 }
 
 /// Not over yet: rests, unless it takes longer than any deployment may.

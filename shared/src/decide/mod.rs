@@ -12,19 +12,25 @@ mod deploy;
 mod moment;
 mod newer;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use closing::drafts_may_be_left;
+pub(crate) use closing::{DEPLOYMENT_MAY_EXIST, drafts_may_be_left};
 
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::DeploymentStatus;
 use crate::event::{Actor, Ended, Event, RestsOn};
 use crate::facts::{Act, Facts, Look};
 use crate::ledger::{LineChange, Work};
+use crate::names::RequestId;
 use crate::request::{Outcome, Request, State, Worker};
 
 pub use closing::CLOSING_HOURS;
-pub use deploy::{LOST_AFTER_DAYS, LOST_LOOKS, LOST_MINUTES};
+pub use deploy::LOST_AFTER_DAYS;
+
+/// After how many looks that did not find a change request, or the deployment, it counts as lost, if they span [`LOST_MINUTES`].
+pub const LOST_LOOKS: u32 = 3;
+/// The least time, in minutes, since the first of those looks.
+pub const LOST_MINUTES: i64 = 10;
 
 /// What is known when a decision is taken.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,15 @@ pub struct Known<'a> {
     pub installation: &'a str,
     /// The time.
     pub now: Timestamp,
+}
+
+impl Known<'_> {
+    /// Whether what this look did not find was looked for often enough, and long enough, to count as lost.
+    fn has_lost_it(&self) -> bool {
+        let since = |at: Timestamp| at.saturating_add(SignedDuration::from_mins(LOST_MINUTES));
+        let long = |at: Timestamp| since(at).is_ok_and(|until| self.now >= until);
+        self.work.note.lost.as_ref().is_some_and(|lost| lost.looks >= LOST_LOOKS && long(lost.since))
+    }
 }
 
 /// What comes next.
@@ -129,6 +144,11 @@ fn conflict(known: &Known<'_>, act: &Act) -> Next {
     let why = known.facts.conflicts.get(act).map_or("it did not say why", String::as_str);
     let detail = format!("Pulumi Cloud does not {} yet ({why}); it is tried again", act.verb());
     Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail))
+}
+
+/// What to do about a request that can't be read.
+fn mend(id: RequestId) -> String {
+    format!("see what is wrong with `signoff audit verify --request {id}`, and put back what was changed in the store")
 }
 
 /// Ends a request that did not deploy: what is open at Pulumi Cloud is closed first, if anything is.

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::event::Actor;
 use crate::gate::Gates;
 use crate::ledger::Cause;
 use crate::names::RequestId;

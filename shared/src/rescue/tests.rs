@@ -208,6 +208,44 @@ fn a_flood_of_deliveries_looks_no_more_often_than_is_useful() {
 }
 
 #[test]
+fn whoever_is_rung_for_comes_first_and_no_call_begins_when_the_time_is_up() {
+    let world = world(ON, &[("carol", DeploymentStatus::Failed, true), ("mallory", DeploymentStatus::Failed, true)]);
+    let waiting = world.ask_again(2);
+    world.work();
+    assert_eq!(world.book.inside().rows[&waiting].request.status.state, State::PendingApproval);
+    for (takes, made) in [
+        (31, vec!["change_request"]),
+        (13, vec!["change_request", "deployments", "identity"]),
+        (9, vec!["change_request", "deployments", "identity", "deployment"]),
+        (7, vec!["change_request", "deployments", "identity", "deployment", "was_refused"]),
+    ] {
+        world.clock.pass(LEFT_ALONE);
+        world.cloud.inside().calls.clear();
+        world.cloud.inside().takes = SignedDuration::from_secs(takes);
+        ring(&world, "deployment");
+        assert_eq!(world.cloud.inside().calls, made, "{takes} s each");
+        assert_eq!(rescued(&world), []);
+    }
+    world.cloud.inside().takes = SignedDuration::from_secs(1);
+    world.clock.pass(LEFT_ALONE);
+    ring(&world, POLL);
+    assert_eq!(rescued(&world).len(), 2, "the clock comes back to the rest");
+}
+
+#[test]
+fn a_log_that_never_ends_is_not_read_for_ever() {
+    let world = world(ON, &[("carol", DeploymentStatus::Failed, false)]);
+    world.cloud.inside().endless_logs = true;
+    ring(&world, POLL);
+    assert_eq!(world.cloud.count("was_refused"), usize::try_from(MAX_LOG_PAGES).unwrap());
+    world.clock.pass(LEFT_ALONE);
+    world.cloud.inside().calls.clear();
+    world.cloud.inside().takes = SignedDuration::from_secs(5);
+    ring(&world, POLL);
+    assert_eq!(world.cloud.inside().calls.len(), 6, "its pages take time as well");
+}
+
+#[test]
 fn the_clock_comes_to_stacks_that_are_named_in_full() {
     let world = world("", &[]);
     let text = "[[gate]]\nstacks = [\"acme/web/prod\", \"acme/api/*\"]\nenvironment = \"acme/credentials/prod\"\nrescue = true\n";

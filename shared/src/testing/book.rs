@@ -1,6 +1,6 @@
 //! A ledger in memory, with the same promises as the real one, whose calls can be made to fail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,7 +12,7 @@ use crate::doorbell::Delivery;
 use crate::gate::Gates;
 use crate::ledger::{
     Begin, Cause, Creation, Due, Finish, Idempotency, InLine, Intent, Lease, Ledger, LedgerError, Line, LineChange,
-    Loaded, MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
+    Listing, Loaded, MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
 };
 use crate::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use crate::request::{Request, Worker};
@@ -59,6 +59,8 @@ pub(crate) struct Inside {
     pub(crate) calls: usize,
     /// The call, counted from 0, from which on none has an effect any more: the process died.
     pub(crate) dead_from: Option<usize>,
+    /// The requests that can't be read.
+    pub(crate) broken: BTreeSet<RequestId>,
     /// What happens while an intent to deploy is written.
     pub(crate) intending: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -111,6 +113,10 @@ impl Inside {
         self.lock.holder.is_none()
     }
 
+    fn readable(&self, id: RequestId) -> Result<(), LedgerError> {
+        if self.broken.contains(&id) { Err(LedgerError::Broken("a test says so".to_owned())) } else { Ok(()) }
+    }
+
     fn row(&mut self, id: RequestId) -> Result<&mut Row, LedgerError> {
         self.rows.get_mut(&id).ok_or(LedgerError::Conflict)
     }
@@ -146,6 +152,7 @@ impl Ledger for Book {
 
     async fn load(&self, id: RequestId) -> Result<Option<Loaded>, LedgerError> {
         self.call(|inside| {
+            inside.readable(id)?;
             Ok(inside.rows.get(&id).map(|row| Loaded { request: row.request.clone(), work: row.work.clone() }))
         })
     }
@@ -190,6 +197,7 @@ impl Ledger for Book {
         cause: Cause,
     ) -> Result<Begin, LedgerError> {
         self.call(|inside| {
+            inside.readable(id)?;
             let Some(row) = inside.rows.get_mut(&id) else { return Ok(Begin::Gone) };
             if cause.delivery().is_some() {
                 let window = SignedDuration::from_secs(RING_WINDOW_SECONDS);
@@ -290,6 +298,13 @@ impl Ledger for Book {
             }
             row.lease = None;
             Ok(Finish::Released)
+        })
+    }
+
+    async fn hear(&self, _: &StackName) -> Result<(), LedgerError> {
+        self.call(|inside| {
+            inside.line.heard = true;
+            Ok(())
         })
     }
 
@@ -426,7 +441,7 @@ impl Ledger for Book {
         self.call(|inside| Ok(inside.pointed.get(id).copied()))
     }
 
-    async fn list(&self, _: &Organization, _: Option<RequestId>, _: usize) -> Result<Vec<Loaded>, LedgerError> {
+    async fn list(&self, _: &Organization, _: Option<RequestId>, _: usize) -> Result<Vec<Listing>, LedgerError> {
         Ok(Vec::new())
     }
 

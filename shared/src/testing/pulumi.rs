@@ -9,7 +9,7 @@ use super::clock::Clock;
 use crate::asking::Permission;
 use crate::cloud::{
     ApprovalNow, ChangeRequestNow, CloudError, DeploymentNow, DeploymentPage, DeploymentStatus, Identity, Listed,
-    Machine, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
+    LogPage, Machine, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
 };
 use crate::host::Host;
 use crate::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
@@ -35,12 +35,16 @@ pub(crate) struct Inside {
     pub(crate) members: BTreeSet<Login>,
     /// The runs, by their ids, that were refused for want of an approval.
     pub(crate) refused: BTreeSet<String>,
+    /// Whether each page of a log leads to another one.
+    pub(crate) endless_logs: bool,
     pub(crate) settings: Settings,
     pub(crate) rulesets: Vec<Ruleset>,
     /// What an open request creates change requests for.
     pub(crate) gated: Vec<EnvironmentName>,
     pub(crate) change_requests: Vec<ChangeRequestNow>,
     pub(crate) history: Vec<(String, StatusChange)>,
+    /// Who withdrew their approval of which change request.
+    pub(crate) withdrawn: Vec<(String, Login)>,
     pub(crate) deployments: Vec<(DeploymentNow, Timestamp)>,
     /// What open requests ask for, in seconds.
     pub(crate) durations: (i64, i64),
@@ -74,6 +78,7 @@ impl Pulumi {
             machine: None,
             members: BTreeSet::new(),
             refused: BTreeSet::new(),
+            endless_logs: false,
             settings: Settings {
                 fingerprint: "v1".to_owned(),
                 variables: Vec::new(),
@@ -84,6 +89,7 @@ impl Pulumi {
             gated: vec!["acme/credentials/prod".parse().unwrap()],
             change_requests: Vec::new(),
             history: Vec::new(),
+            withdrawn: Vec::new(),
             deployments: Vec::new(),
             durations: (3_600, 3_600),
             paused: false,
@@ -296,6 +302,12 @@ impl PulumiCloud for Pulumi {
         })
     }
 
+    async fn withdrawn(&self, _: &PrincipalName, _: &Organization, id: &str) -> Result<Vec<Login>, CloudError> {
+        self.call("withdrawn", |inside| {
+            Ok(inside.withdrawn.iter().filter(|(of, _)| of == id).map(|(_, login)| login.clone()).collect())
+        })
+    }
+
     async fn open_requests_since(
         &self,
         _: &PrincipalName,
@@ -342,7 +354,7 @@ impl PulumiCloud for Pulumi {
                 created: Some(*created),
             });
             let deployments = if page > 1 || inside.lost { Vec::new() } else { all.collect() };
-            Ok(DeploymentPage { total: i64::try_from(deployments.len()).unwrap(), deployments, paused: inside.paused })
+            Ok(DeploymentPage { deployments, paused: inside.paused })
         })
     }
 
@@ -372,8 +384,17 @@ impl PulumiCloud for Pulumi {
         })
     }
 
-    async fn was_refused(&self, _: &PrincipalName, _: &StackName, id: &str) -> Result<bool, CloudError> {
-        self.call("was_refused", |inside| Ok(inside.refused.contains(id)))
+    async fn was_refused(
+        &self,
+        _: &PrincipalName,
+        _: &StackName,
+        id: &str,
+        after: Option<&str>,
+    ) -> Result<LogPage, CloudError> {
+        self.call("was_refused", |inside| {
+            let next = inside.endless_logs.then(|| format!("{}x", after.unwrap_or_default()));
+            Ok(LogPage { refused: inside.refused.contains(id), next })
+        })
     }
 
     async fn permission(

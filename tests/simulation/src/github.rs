@@ -149,8 +149,8 @@ impl Hub {
     }
 
     fn pushed(&self, branch: &str, head: &Commit) -> Option<Push> {
-        let (at, last) = self.moves(branch).iter().enumerate().rev().find(|(_, one)| one.to.as_ref() == Some(head))?;
-        Some(Push { id: at as u64, pusher: last.pusher.map(str::to_owned) })
+        let last = self.moves(branch).iter().rev().find(|one| one.to.as_ref() == Some(head))?;
+        Some(Push { pusher: last.pusher.map(str::to_owned) })
     }
 
     /// The body of a webhook about a push, as far as anybody reads it; `before` and `after` may be anything.

@@ -11,8 +11,8 @@ use signoff_core::chain::{Sealed, Step as Sealing};
 use signoff_core::doorbell::Delivery;
 use signoff_core::gate::Gates;
 use signoff_core::ledger::{
-    Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Loaded,
-    MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
+    Begin, Cause, Creation, Due, Finish, Idempotency, Intent, Lease, Ledger, LedgerError, Line, LineChange, Listing,
+    Loaded, MAX_RINGS, NewRequest, Note, NoticeDue, NoticeWork, ONCE_SKEW, Page, RING_WINDOW_SECONDS, Work,
 };
 use signoff_core::names::{Login, Organization, PrincipalName, RequestId, StackName};
 use signoff_core::request::Worker;
@@ -524,6 +524,13 @@ impl Ledger for SimLedger {
         Ok(if stayed { Finish::Again } else { Finish::Lost })
     }
 
+    async fn hear(&self, stack: &StackName) -> Result<(), LedgerError> {
+        self.write("hear", |world| {
+            world.tables[self.place].lines.entry(stack.clone()).or_default().line.heard = true;
+        })
+        .await
+    }
+
     async fn claim_turn(&self, stack: &StackName, id: RequestId) -> Result<bool, LedgerError> {
         let claim = |world: &mut World, over: Option<RequestId>| {
             let table = &mut world.tables[self.place];
@@ -774,14 +781,14 @@ impl Ledger for SimLedger {
         organization: &Organization,
         before: Option<RequestId>,
         limit: usize,
-    ) -> Result<Vec<Loaded>, LedgerError> {
+    ) -> Result<Vec<Listing>, LedgerError> {
         self.read("list", |world| {
             let now = world.now;
             let rows = world.tables[self.place].requests.iter().rev();
             rows.filter(|(id, row)| row.listed_at <= now && before.is_none_or(|before| **id < before))
                 .filter(|(_, row)| row.request.ask.stack.organization == *organization)
                 .take(limit)
-                .map(|(_, row)| row.loaded())
+                .map(|(_, row)| Ok(row.loaded()))
                 .collect()
         })
         .await

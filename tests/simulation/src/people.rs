@@ -30,7 +30,7 @@ pub const PUSHES: [&str; 10] = [
 pub const RUN: &str = "run without asking";
 
 /// What people do, and how often as against each other.
-pub const KINDS: [(&str, u32); 60] = [
+pub const KINDS: [(&str, u32); 64] = [
     ("approve", 30),
     ("a requester approves", 8),
     ("the principal approves", 3),
@@ -39,6 +39,7 @@ pub const KINDS: [(&str, u32); 60] = [
     ("apply in the console", 5),
     ("edit a description", 1),
     ("add a revision", 1),
+    ("submit a draft", 1),
     ("switch a ruleset off", 2),
     ("switch rulesets on", 2),
     ("change a ruleset's number", 4),
@@ -57,6 +58,7 @@ pub const KINDS: [(&str, u32); 60] = [
     ("settings carry a role", 1),
     ("settings carry the mark", 1),
     ("delete settings", 1),
+    ("make settings anew", 1),
     ("revoke the token", 2),
     ("give the token back", 3),
     ("rotate the token", 2),
@@ -77,6 +79,8 @@ pub const KINDS: [(&str, u32); 60] = [
     ("a status that nobody knows", 1),
     ("known statuses again", 2),
     ("the principal loses a right", 1),
+    ("the principal sees nothing", 1),
+    ("the principal sees all again", 3),
     ("old items expire", 1),
     ("the gates freeze", 2),
     ("break the glass", 4),
@@ -132,6 +136,7 @@ pub fn act(world: &mut World, kind: usize) -> Vec<Wish> {
         | "apply in the console"
         | "edit a description"
         | "add a revision"
+        | "submit a draft"
         | "a status that nobody knows" => on_a_change_request(world, name),
         "take a request back" => return take_back(world),
         "break the glass" => return break_glass(world),
@@ -172,6 +177,7 @@ fn on_a_change_request(world: &mut World, name: &str) {
         "close a change request" => cloud.close_as(now, "dave", id, Some("not\nnow")),
         "apply in the console" => cloud.apply_as(now, "dave", id),
         "edit a description" => cloud.edit_description(now, "dave", id, &text),
+        "submit a draft" => cloud.submit(now, "dave", id, Some(&text)),
         "add a revision" => {
             let longer = Revision { grant_seconds: 86_400, access_seconds: 86_400 };
             cloud.add_revision(now, "dave", id, longer).map(|_| ())
@@ -413,6 +419,10 @@ fn on_settings(world: &mut World, name: &str) {
         }
         _ => {
             world.click(|cloud, now| cloud.change_settings(now, None, "acme/web/prod", None));
+            if name == "make settings anew" {
+                let other = json!({"sourceContext": {"git": {"branch": "refs/heads/other"}}});
+                world.click(|cloud, now| cloud.change_settings(now, None, "acme/web/prod", Some(&other)));
+            }
         }
     }
 }
@@ -459,6 +469,8 @@ fn on_stacks(world: &mut World, name: &str) {
             let _ = deployment.map(|id| cloud.cancel(now, "dave", &id));
         }
         "known statuses again" => known_statuses(cloud),
+        "the principal sees nothing" => cloud.leave_out(PRINCIPAL, true),
+        "the principal sees all again" => cloud.leave_out(PRINCIPAL, false),
         "the principal loses a right" => {
             cloud.allow_environment(PRINCIPAL, "acme/credentials/prod", EnvironmentPermission::None);
         }
@@ -504,6 +516,7 @@ pub fn calm_down(world: &mut World) {
         world.click(|cloud, _| go_on(cloud));
     }
     world.click(|cloud, _| known_statuses(cloud));
+    world.click(|cloud, _| cloud.leave_out(PRINCIPAL, false));
     if !stays(world) {
         on_the_gates(world, "");
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::conditions::Lift;
 
 fn pending() -> Scene {
     Scene::of(Life::submitted(&["cr-1"])).but(|scene| {
@@ -76,13 +77,35 @@ fn approvals_come_and_go() {
             ("one that does not count", pending().but(|scene| scene.approvers("cr-1", &["alice"]))),
             ("one of two change requests", two().but(|scene| scene.status("cr-2", "pending"))),
             (
-                "withdrawn before the apply",
+                "gone before the apply: was it withdrawn?",
                 approved().but(|scene| {
                     scene.status("cr-1", "pending");
                     scene.approvers("cr-1", &[]);
                 })
             ),
-            ("replaced by another's", approved().but(|scene| scene.approvers("cr-1", &["carol"]))),
+            (
+                "withdrawn before the apply",
+                approved().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    scene.approvers("cr-1", &[]);
+                    scene.facts.withdrawn.insert("cr-1".to_owned(), vec!["bob".parse().unwrap()]);
+                })
+            ),
+            (
+                "gone, and nobody withdrew it",
+                approved().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    scene.approvers("cr-1", &[]);
+                    scene.facts.withdrawn.insert("cr-1".to_owned(), Vec::new());
+                })
+            ),
+            (
+                "replaced by another's",
+                approved().but(|scene| {
+                    scene.approvers("cr-1", &["carol"]);
+                    scene.facts.withdrawn.insert("cr-1".to_owned(), vec!["bob".parse().unwrap()]);
+                })
+            ),
             (
                 "dismissed by a new ruleset",
                 approved().but(|scene| {
@@ -158,6 +181,13 @@ fn what_an_approved_request_waits_for() {
             scene.facts.turn = None;
         }
     };
+    let unreadable = |turn| {
+        approved().but(|scene| {
+            scene.facts.unreadable.insert(other(5, State::Approved).place.id);
+            (scene.facts.line, scene.facts.turn) = (Some(Vec::new()), turn);
+        })
+    };
+    let lifted = |scene: &mut Scene| _ = scene.request.status.lifted.insert(Lift::Line);
     check!(
         "what_an_approved_request_waits_for",
         vec![
@@ -174,6 +204,10 @@ fn what_an_approved_request_waits_for() {
             ),
             ("the turn, not claimed", approved().but(|scene| scene.facts.turn = None)),
             ("the turn, another has it", approved().but(|scene| scene.facts.turn = Some(false))),
+            ("one in line can't be read", unreadable(None)),
+            ("one in line can't be read, but this one has the turn", unreadable(Some(true))),
+            ("one in line can't be read, the line lifted: the turn is next", unreadable(None).but(lifted)),
+            ("one in line can't be read, the line lifted, another has the turn", unreadable(Some(false)).but(lifted)),
             ("paused", approved().but(|scene| scene.activity().paused = true)),
             ("queued", approved().but(|scene| scene.activity().busy.push(busy(DeploymentStatus::NotStarted)))),
             ("running", approved().but(|scene| scene.activity().busy.push(busy(DeploymentStatus::Running)))),

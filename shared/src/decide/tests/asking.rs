@@ -87,8 +87,9 @@ fn from_the_ask_to_the_reviewers() {
                     scene.facts.closed_by.insert("cr-1".to_owned(), Some(("bob".parse().unwrap(), None)));
                 })
             ),
+            ("gone", opened.clone().but(|scene| scene.lost("cr-1"))),
             (
-                "gone",
+                "not found for the first time",
                 opened.clone().but(|scene| {
                     scene.facts.change_requests.insert("cr-1".to_owned(), None);
                 })

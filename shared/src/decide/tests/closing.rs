@@ -34,8 +34,9 @@ fn what_is_open_is_closed_first() {
             ("not looked at yet", pending().but(|scene| scene.facts.change_requests.clear())),
             ("pending", pending()),
             ("closed", pending().but(|scene| scene.status("cr-1", "closed"))),
+            ("gone", pending().but(|scene| scene.lost("cr-1"))),
             (
-                "gone",
+                "not found for the first time",
                 pending().but(|scene| {
                     scene.facts.change_requests.insert("cr-1".to_owned(), None);
                 })

@@ -53,12 +53,7 @@ fn changes() -> Vec<(&'static str, Change)> {
                 scene.facts.settings.as_mut().unwrap().as_mut().unwrap().fingerprint = "v2".to_owned();
             }),
         ),
-        (
-            "the change request is gone",
-            Box::new(|scene| {
-                scene.facts.change_requests.insert("cr-1".to_owned(), None);
-            }),
-        ),
+        ("the change request is gone", Box::new(|scene| scene.lost("cr-1"))),
         ("its first line was edited", Box::new(|scene| scene.cr("cr-1").description.insert(0, 'x'))),
         ("its revision was edited", Box::new(|scene| scene.cr("cr-1").revision = 2)),
         ("it is of another environment", Box::new(|scene| scene.cr("cr-1").environment = None)),

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::cloud::{ChangeRequestNow, DeploymentNow, DeploymentStatus, Listed, Settings};
 use crate::facts::{Activity, Other};
-use crate::ledger::{Creation, InLine, LineChange};
+use crate::ledger::{Creation, InLine, LineChange, Lost};
 use crate::names::RequestId;
 use crate::request::{ChangeRequestStatus, Deployment};
 use crate::testing::life::{Life, deployment};
@@ -85,6 +85,13 @@ impl Scene {
     fn status(&mut self, id: &str, status: &str) {
         self.cr(id).satisfied = status == "ready";
         self.cr(id).status = status.to_owned().into();
+    }
+
+    /// It was not found for long enough.
+    fn lost(&mut self, id: &str) {
+        self.facts.change_requests.insert(id.to_owned(), None);
+        self.work.note.lost = Some(Lost { since: self.now, looks: LOST_LOOKS });
+        self.later(SignedDuration::from_mins(LOST_MINUTES));
     }
 
     fn activity(&mut self) -> &mut Activity {

@@ -69,9 +69,64 @@ fn a_draft_is_found_whatever_word_its_status_has() {
     for one in &mut world.cloud.inside().change_requests {
         one.status = ChangeRequestStatus::Unknown("proposed".to_owned());
     }
+    world.cloud.inside().change_requests[0].description = "Looks good".to_owned();
     world.pass(3);
-    assert_eq!(world.cloud.statuses(), ["proposed", "closed", "proposed", "pending"]);
+    assert_eq!(world.cloud.statuses(), ["closed", "closed", "proposed", "pending"]);
+    let inside = world.cloud.inside();
+    let comment = |id: &str| inside.history.iter().rev().find(|(of, _)| of == id)?.1.comment.clone();
+    assert!(comment("cr-1").unwrap().contains(&world.id.to_string()), "its own request closes what was edited");
+    assert!(comment("cr-2").unwrap().contains(&second.to_string()));
+    drop(inside);
     assert_eq!(state_of(&world, second), State::PendingApproval);
+}
+
+fn waits(world: &World, id: RequestId) -> String {
+    world.book.inside().rows[&id].work.note.waiting[0].detail.clone()
+}
+
+#[test]
+fn one_that_cant_be_read_is_named_by_whoever_waits_for_it() {
+    let world = World::new();
+    let second = world.ask_again(2);
+    world.work();
+    world.book.inside().broken.insert(world.id);
+    approve_one(&world, "cr-2");
+    world.pass(2);
+    assert_eq!((state_of(&world, second), world.cloud.count("apply")), (State::Approved, 0));
+    let named = format!("{} is in line on acme/web/prod, and can't be read", world.id);
+    assert!(waits(&world, second).starts_with(&named), "{}", waits(&world, second));
+    world.book.inside().broken.clear();
+    world.pass(2);
+    assert_eq!(state_of(&world, second), State::Deploying, "what was mended holds nobody up");
+}
+
+#[test]
+fn one_that_cant_be_read_keeps_nobody_from_their_end() {
+    let world = World::to(State::Deploying);
+    let [second, third] = [world.ask_again(2), world.ask_again(3)];
+    world.work();
+    world.book.inside().broken.insert(second);
+    approve_one(&world, "cr-3");
+    world.pass(1);
+    assert_eq!(state_of(&world, third), State::Approved);
+    world.cloud.run(0, DeploymentStatus::Succeeded);
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!((world.state(), world.due()), (State::Succeeded, None));
+    let rung = world.book.inside().bells.iter().any(|(id, ..)| *id == third);
+    assert!(rung, "whoever is next is rung for all the same");
+}
+
+#[test]
+fn one_that_cant_be_read_keeps_the_lock_that_it_had() {
+    let world = World::new();
+    world.cloud.fail("request_open", Fault::Lost);
+    let second = world.ask_again(2);
+    world.work();
+    world.book.inside().broken.insert(world.id);
+    world.pass(3);
+    assert_eq!((state_of(&world, second), world.cloud.count("request_open")), (State::Requested, 1));
+    let named = format!("{} is being submitted as the principal default, and can't be read", world.id);
+    assert!(waits(&world, second).starts_with(&named), "{}", waits(&world, second));
 }
 
 /// bob approves one change request and no other.

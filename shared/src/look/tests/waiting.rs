@@ -91,13 +91,18 @@ fn drafts_of_somebody_else_are_left_alone() {
 #[test]
 fn a_draft_is_found_whatever_somebody_wrote_into_it() {
     let another = "signoff first req_01KAT5AAAAAAAAAAAAAAAAAAAA\nLooks good";
-    for text in ["Looks good", another] {
-        let world = World::new();
-        world.cloud.fail("request_open", Fault::Lost);
-        world.work();
-        text.clone_into(&mut world.cloud.inside().change_requests[0].description);
-        world.pass(3);
-        assert_eq!(world.cloud.statuses(), ["closed", "pending"], "{text}");
+    for status in [ChangeRequestStatus::Draft, ChangeRequestStatus::Pending, ChangeRequestStatus::Ready] {
+        for text in ["Looks good", another] {
+            let world = World::new();
+            world.cloud.fail("request_open", Fault::Lost);
+            world.work();
+            text.clone_into(&mut world.cloud.inside().change_requests[0].description);
+            // Whoever may edit it may submit it, too.
+            world.cloud.inside().change_requests[0].status.clone_from(&status);
+            world.pass(3);
+            let left = (status != ChangeRequestStatus::Draft && text == another).then_some(status.as_str());
+            assert_eq!(world.cloud.statuses(), [left.unwrap_or("closed"), "pending"], "{text}, {status:?}");
+        }
     }
 }
 
@@ -244,6 +249,52 @@ fn a_change_request_that_cant_be_found_with_another_token_is_named_and_not_said_
 }
 
 #[test]
+fn what_cant_be_found_for_a_moment_is_waited_for() {
+    let world = World::to(State::PendingApproval);
+    let not_found = || Fault::Answer(CloudError::NotFound("404".to_owned()));
+    world.cloud.fail("change_request", not_found());
+    world.pass(1);
+    assert!(world.waits()[0].starts_with("pulumi-cloud: the change request cr-1 "), "{:?}", world.waits());
+    world.pass(1);
+    assert_eq!(world.waits(), ["approvals: credentials/prod: 0 of 1 approvals that count"]);
+    assert_eq!(world.wrk().note.lost, None);
+    // For good, it is the end; and nobody says that it was closed.
+    for _ in 0..30 {
+        world.cloud.fail("change_request", not_found());
+    }
+    world.pass(9);
+    assert_eq!(world.state(), State::PendingApproval);
+    world.pass(5);
+    assert!(world.outcome().starts_with("change-request-gone: "), "{}", world.outcome());
+    assert!(world.outcome().contains("The change request cr-1 of"), "{}", world.outcome());
+    assert!(!world.trail().iter().any(|event| event == "change_request_closed"), "{:?}", world.trail());
+}
+
+#[test]
+fn a_stack_that_cant_be_seen_may_have_the_deployment_without_answer() {
+    let world = World::to(State::Approved);
+    world.cloud.fail("deploy", Fault::Lost);
+    world.pass(1);
+    for _ in 0..30 {
+        let not_found = || Fault::Answer(CloudError::NotFound("404".to_owned()));
+        world.cloud.fail("deployments", not_found());
+        world.cloud.fail("settings", not_found());
+    }
+    world.pass(5);
+    assert_eq!(world.state(), State::Error);
+    assert!(world.outcome().contains("It is not known whether a deployment was created"), "{}", world.outcome());
+}
+
+#[test]
+fn on_a_stack_that_was_made_anew_the_deployment_without_answer_is_found() {
+    let world = World::to(State::Approved);
+    world.book.inside().rows.get_mut(&world.id).unwrap().work.note.searched = 40;
+    world.cloud.fail("deploy", Fault::Lost);
+    world.pass(5);
+    assert_eq!((world.state(), world.cloud.count("deploy")), (State::Deploying, 1));
+}
+
+#[test]
 fn a_change_request_that_cant_be_closed_is_named_after_a_day() {
     let world = World::to(State::PendingApproval);
     for _ in 0..3_000 {
@@ -257,7 +308,7 @@ fn a_change_request_that_cant_be_closed_is_named_after_a_day() {
     world.pass(75);
     assert_eq!(
         world.outcome(),
-        "cancelled: Cancelled by alice. The change request cr-1 of credentials/prod could not be closed: close it at Pulumi Cloud."
+        "cancelled: Cancelled by alice. The change request cr-1 of credentials/prod could not be closed: if it is there, close it at Pulumi Cloud."
     );
 }
 

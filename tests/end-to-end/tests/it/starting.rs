@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use signoff_tests::{Ended, GATES, Gate, LIMIT, Process, Setup, command, run, until};
 
@@ -51,6 +52,28 @@ async fn a_bad_configuration_is_refused_with_line_key_and_reason() {
     // The file that was named twice is a mistake of usage for some, a missing one for others; it starts for neither.
     assert!(matches!(missing.code, Some(1 | 2)), "{}", missing.err);
     gate.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_configuration_it_says_what_one_looks_like() {
+    let directory = std::env::temp_dir().join(format!("signoff-unconfigured-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    let start = async || {
+        let secrets = ["SIGNOFF_DEPLOYER_TOKEN", "SIGNOFF_WEBHOOK_SECRET"];
+        let secrets = secrets.map(|name| (name.to_owned(), "a-long-enough-secret".to_owned()));
+        let mut local = command(&directory, &secrets);
+        local.args(["local", "--listen", "127.0.0.1:0", "--pulumi-url", "http://127.0.0.1:1"]);
+        Process::start(local, &directory.join("signoff.log")).await
+    };
+    assert_eq!(start().await.err(), Some(Some(1)));
+    let said = fs::read_to_string(directory.join("signoff.log")).expect("there is a log");
+    assert!(said.contains("there is no configuration signoff.toml") && said.contains("docs/first-use.md"), "{said}");
+    // What it shows is enough to start with.
+    let shown = said.split("\n\n").find(|part| part.starts_with("[[gate]]")).expect("it shows a gate");
+    fs::write(directory.join("signoff.toml"), shown).expect("a file can be written");
+    assert_eq!(start().await.expect("it starts").stop().await.0, Some(0));
+    // What can't be removed is left to the system.
+    let _ = fs::remove_dir_all(&directory);
 }
 
 #[tokio::test]
@@ -120,6 +143,37 @@ async fn a_port_or_a_data_directory_that_is_taken_or_of_no_use_is_refused() {
     let ended = run(gate.local(&broken), LIMIT).await;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("can't be opened"), "{}", ended.err);
+    gate.finish().await;
+}
+
+/// Starts one with a simulated Pulumi Cloud in this directory, and stops it as soon as it is ready; else how it ended.
+async fn simulated(directory: &Path, data_dir: &[&str]) -> Result<(), Option<i32>> {
+    let mut local = command(directory, &[]);
+    local.args(["local", "--simulate", "--listen", "127.0.0.1:0"]).args(data_dir);
+    let process = Process::start(local, &directory.join("simulated.log")).await?;
+    assert_eq!(process.stop().await.0, Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_data_directory_is_for_a_simulated_pulumi_cloud_or_for_the_real_one() {
+    let gate = Setup::new().start().await;
+    let directory = &gate.directory;
+    let said = || fs::read_to_string(directory.join("simulated.log")).expect("there is a log");
+
+    // Each has a directory of its own if none is named.
+    simulated(directory, &[]).await.expect("it starts");
+    simulated(directory, &[]).await.expect("it starts on what it left");
+    assert!(directory.join(".signoff-simulated").is_dir() && !directory.join(".signoff").exists());
+
+    let ended = run(gate.local(&directory.join(".signoff-simulated")), LIMIT).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("was used with --simulate") && ended.err.contains("--data-dir"), "{}", ended.err);
+
+    let real = Process::start(gate.local(&directory.join("real")), &directory.join("real.log")).await;
+    assert_eq!(real.expect("it starts").stop().await.0, Some(0));
+    assert_eq!(simulated(directory, &["--data-dir", "real"]).await, Err(Some(1)), "{}", said());
+    assert!(said().contains("was used without --simulate") && said().contains("--data-dir"), "{}", said());
     gate.finish().await;
 }
 

@@ -20,7 +20,7 @@ mod stacks;
 mod webhooks;
 mod webhooks_api;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -70,6 +70,8 @@ pub struct Cloud {
     pub timing: Timing,
     /// Leaves the version out of deployment settings, as the specification allows.
     pub omit_settings_version: bool,
+    /// Logins that see nothing.
+    left_out: BTreeSet<String>,
     /// What an open that needs an approval is refused with, and the log of a run says then; `{environment}` stands for its name. Pulumi Cloud's own
     /// words are specified nowhere.
     pub refusal: String,
@@ -117,6 +119,7 @@ impl Cloud {
             faults: FaultPlan::default(),
             timing: Timing { accept_ms: 200, run_ms: 1000 },
             omit_settings_version: false,
+            left_out: BTreeSet::new(),
             refusal: REFUSAL.to_owned(),
             console_url: "https://app.pulumi.com".to_owned(),
         }
@@ -130,9 +133,23 @@ impl Cloud {
         let shape = routes::shape(&segments);
         *self.calls.entry((call.method.clone(), shape)).or_default() += 1;
         let before = self.current_call.replace(format!("{} {}", call.method, call.path));
-        let reply = self.identify(call).and_then(|login| self.route(&Context { now, login, call }, &segments));
+        let reply = self.identify(call).and_then(|login| {
+            if self.left_out.contains(&login) && segments != ["api", "user"] {
+                return Err(Refusal::not_found("what was asked for"));
+            }
+            self.route(&Context { now, login, call }, &segments)
+        });
         self.current_call = before;
         reply.unwrap_or_else(|refusal| Reply::error(refusal.status, &refusal.message))
+    }
+
+    /// For a while all that is asked for with the login's tokens can't be found, but who it is: it has lost its rights, or got them back.
+    pub fn leave_out(&mut self, login: &str, left_out: bool) {
+        match self.account(login).map(|account| account.login.clone()) {
+            Some(login) if left_out => drop(self.left_out.insert(login)),
+            Some(login) => drop(self.left_out.remove(&login)),
+            None => {}
+        }
     }
 
     /// Lets everything happen that is due by then: queues move, runs end, late calls take effect.

@@ -161,7 +161,8 @@ impl Cloud {
     /// Replaces the deployment settings of a stack (in the shape of the API); none deletes them.
     pub fn change_settings(&mut self, now: Timestamp, by: Option<&str>, stack: &str, new: Option<&Value>) -> bool {
         let Some(found) = self.stacks.get_mut(stack) else { return false };
-        found.settings_version += 1;
+        // Settings that are deleted and made anew begin to count again.
+        found.settings_version = new.map_or(0, |_| found.settings_version + 1);
         found.settings = new.map(settings::normal);
         let version = new.map(|_| found.settings_version);
         self.record(now, by, Happened::SettingsChanged { stack: stack.to_owned(), version });

@@ -49,7 +49,7 @@ fn settings(world: &World, look: &mut Look) {
     let now = (found.settings_version, content.clone());
     let same = case.settings.as_ref().is_none_or(|then| match world.cloud.omit_settings_version {
         true => then.1 == now.1,
-        false => then.0 == now.0,
+        false => *then == now,
     });
     let sets = |name: &str| {
         content.pointer("/operationContext/environmentVariables").is_some_and(|variables| variables.get(name).is_some())

@@ -192,6 +192,8 @@ pub struct Judge {
     pub made: BTreeMap<String, Made>,
     /// Who approved what, ever.
     pub approved: BTreeSet<(String, String)>,
+    /// Who withdrew their approval of what, ever.
+    pub withdrawn: BTreeSet<(String, String)>,
     /// Who applied each change request, as the cloud's history has it.
     pub applied: BTreeMap<String, String>,
     /// Who closed each change request, as the cloud's history has it.

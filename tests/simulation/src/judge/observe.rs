@@ -58,6 +58,10 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
                 let who = record.by.unwrap_or_default().to_lowercase();
                 world.judge.approved.insert((id, who));
             }
+            Happened::ChangeRequestUnapproved { id } => {
+                let who = record.by.unwrap_or_default().to_lowercase();
+                world.judge.withdrawn.insert((id, who));
+            }
             Happened::ChangeRequestApplied { id, .. } => {
                 world.judge.applied.insert(id, record.by.unwrap_or_default().to_lowercase());
             }

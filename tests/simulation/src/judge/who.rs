@@ -19,10 +19,14 @@ pub(super) fn caused(world: &mut World, before: Option<&Request>, step: &Step, e
         // Whoever asks by a push is judged with it.
         Event::Requested(_) => ("who asked", caller.is_none() || actor == caller),
         Event::ApprovalSeen { .. } => ("who approved", has_approved(world, status, actor.as_ref())),
-        Event::ApprovalWithdrawn { .. } => ("who approved before", has_approved(world, status, actor.as_ref())),
         // It may be the rules that changed, and nobody's approval.
-        Event::Approved { .. } | Event::Unapproved { .. } => {
-            ("who approved", actor.is_none() || has_approved(world, status, actor.as_ref()))
+        Event::Approved { .. } => ("who approved", actor.is_none() || has_approved(world, status, actor.as_ref())),
+        Event::ApprovalWithdrawn { .. } | Event::Unapproved { .. } => {
+            let withdrew = |who: &String| {
+                let mut own = status.change_requests.iter();
+                own.any(|one| world.judge.withdrawn.contains(&(one.id.clone(), who.clone())))
+            };
+            ("who withdrew", actor.as_ref().is_none_or(withdrew))
         }
         Event::Applied { change_request, .. } => {
             ("who applied", applied_by(world, status, &change_request.id, actor.as_ref()))

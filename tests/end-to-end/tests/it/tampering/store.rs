@@ -133,6 +133,18 @@ async fn what_was_done_to_events_in_the_store_is_named() {
     });
     is_named(&said.await, &second, "event 5 was edited");
 
+    // The first one says who asked for what; without it there is no request any more, and yet it is named, and the others are read.
+    let said = after(&mut evidence, &second, |store| {
+        let mut event = store.event(&second, 1);
+        event["data"]["evidence"]["requester"] = json!({"login": "eve", "name": "Eve"});
+        store.replace(&second, 1, &event);
+    });
+    let said = said.await;
+    is_named(&said, &second, "event 1 was edited");
+    assert!(said[0].out.ends_with("2 requests ok, 1 broken\n"), "{}", said[0].out);
+    let said = after(&mut evidence, &second, |store| store.remove(&second, 1, &ALL));
+    is_named(&said.await, &second, "the events before event 2 are missing");
+
     let said = after(&mut evidence, &second, |store| store.remove(&second, 4, &ALL));
     is_named(&said.await, &second, "event 0000000005 stands where event 4 belongs");
     // Where the index still points to it, the trail as a whole can't be had; the request's own can.
