@@ -326,17 +326,17 @@ pub(crate) fn unedited(case: &Case, installation: &str, change_request: &ChangeR
         && durations
 }
 
-/// Whether a change request of a request's is open, and could be known to be its own: what is not on record, has a status that nobody knows and
-/// another installation's mark may be that one's.
+/// Whether a change request of a request's is open, and could be known to be its own: what is not on record, has another installation's mark and is no
+/// draft any more, as far as anybody can tell, may be that one's.
 fn is_left_open(world: &mut World, id: &str, place: usize, request: RequestId) -> bool {
     let Some(one) = world.cloud.change_request(id) else { return false };
     let row = world.tables[place].requests.get(&request);
     let recorded = row.is_some_and(|row| row.request.status.change_request(id).is_some());
     let marked = one.description.strip_prefix("signoff ");
-    let disguised =
-        !recorded && one.strange_status.is_some() && marked.is_some_and(|mark| !mark.starts_with(installation(place)));
+    let submitted = one.strange_status.is_some() || one.status != pulumi_sim::Status::Draft;
+    let disguised = !recorded && submitted && marked.is_some_and(|mark| !mark.starts_with(installation(place)));
     if one.status.is_open() && disguised {
-        world.coverage.add("exception", "a draft of a status that nobody knows, with the mark of another installation");
+        world.coverage.add("exception", "a stray draft that somebody submitted with the mark of another installation");
         return false;
     }
     one.status.is_open()
