@@ -152,6 +152,11 @@ impl Cloud {
         }
     }
 
+    /// Whether the login has lost its rights for now.
+    pub fn is_left_out(&self, login: &str) -> bool {
+        self.left_out.iter().any(|one| one.eq_ignore_ascii_case(login))
+    }
+
     /// Lets everything happen that is due by then: queues move, runs end, late calls take effect.
     pub fn tick(&mut self, now: Timestamp) {
         self.step_late(now);

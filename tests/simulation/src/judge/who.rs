@@ -5,6 +5,7 @@ use signoff_core::event::{Actor, Event};
 use signoff_core::names::Login;
 use signoff_core::request::{Outcome, Request, State, Status};
 
+use crate::setup::PRINCIPAL;
 use crate::world::{Current, World};
 
 /// Judges who is named as the one who caused a step.
@@ -86,7 +87,7 @@ fn ended(
                     judge.closed.get(&one.id) == Some(who) && outcome.message.to_lowercase().starts_with(&said)
                 }),
                 // Only a history that is refused names nobody.
-                None => !own.any(|one| judge.closed.contains_key(&one.id)),
+                None => world.cloud.is_left_out(PRINCIPAL) || !own.any(|one| judge.closed.contains_key(&one.id)),
             };
             ("who closed it", closed)
         }
