@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cloud::PulumiCloud;
 use crate::doorbell::{Delivery, Pointers};
 use crate::host::Host;
-use crate::ledger::{Cause, Ledger, LedgerError, Loaded, MAX_RINGS, RING_WINDOW_SECONDS};
+use crate::ledger::{Cause, Ledger, LedgerError, Loaded, MAX_RINGS, RING_WINDOW_SECONDS, sound};
 use crate::look::Gatekeeper;
 use crate::names::RequestId;
 use crate::request::Worker;
@@ -105,7 +105,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
     }
 
     async fn ring_one(&self, id: RequestId, alone: bool, delivery: &str, began: Duration) -> Result<(), LedgerError> {
-        let Some(loaded) = self.sound(id).await? else { return Ok(()) };
+        let Some(loaded) = sound(self.ledger.load(id).await, id)? else { return Ok(()) };
         let cause = Cause::Ring(delivery.to_owned());
         match loaded.request.status.state.worker() {
             Some(Worker::Apply) if alone => self.look_within(began, Worker::Apply, id, cause).await,
@@ -151,20 +151,9 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
             if !self.can_ring(began) {
                 break;
             }
-            open.extend(self.sound(id).await?);
+            open.extend(sound(self.ledger.load(id).await, id)?);
         }
         Ok(open)
-    }
-
-    /// What is known of a request. One that makes no sense must not keep others from being rung for.
-    async fn sound(&self, id: RequestId) -> Result<Option<Loaded>, LedgerError> {
-        match self.ledger.load(id).await {
-            Err(LedgerError::Broken(why)) => {
-                tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
-                Ok(None)
-            }
-            answer => answer,
-        }
     }
 }
 

@@ -33,6 +33,20 @@ pub enum LedgerError {
     BadCursor,
 }
 
+/// What was found of a request, for whom one that makes no sense is one less: it waits for a person, and must keep nobody else from their turn.
+///
+/// # Errors
+/// If the store fails.
+pub fn sound<T>(found: Result<Option<T>, LedgerError>, id: RequestId) -> Result<Option<T>, LedgerError> {
+    match found {
+        Err(LedgerError::Broken(why)) => {
+            tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
+            Ok(None)
+        }
+        answer => answer,
+    }
+}
+
 /// The right to work on one request, for a time. Made by [`Ledger::begin`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {

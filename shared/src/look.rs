@@ -17,7 +17,9 @@ use crate::decide::{
 use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
-use crate::ledger::{Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, Lost};
+use crate::ledger::{
+    Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, Lost, sound,
+};
 use crate::mark;
 use crate::measure;
 use crate::names::RequestId;
@@ -728,16 +730,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             let now = self.now();
             let mut is_next = true;
             for other in line.waiting.iter().filter(|other| other.id != ask.id) {
-                let loaded = match ledger.load(other.id).await {
-                    Ok(Some(loaded)) => loaded,
-                    Ok(None) => continue,
-                    // One that makes no sense must not keep this one from its end.
-                    Err(LedgerError::Broken(why)) => {
-                        tracing::error!(request = %other.id, why, "an item makes no sense; it waits for a person");
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
+                let Some(loaded) = sound(ledger.load(other.id).await, other.id)? else { continue };
                 let Request { ask, status, .. } = &loaded.request;
                 let gate = self.facts.gates.gate_of(&ask.stack);
                 let overtaken = line.has_overtaken(ask) && gate.is_some_and(|gate| gate.minds_newer(ask));

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::branches;
 use crate::host::Host;
-use crate::ledger::{Cause, Ledger, LedgerError};
+use crate::ledger::{Cause, Ledger, LedgerError, sound};
 use crate::request::Worker;
 
 /// The most requests that one sweep rings; the rest is due at the next.
@@ -30,16 +30,7 @@ pub async fn sweep<L: Ledger, H: Host>(ledger: &L, host: &H, every: SignedDurati
         if !ledger.claim_due(&due, next).await? {
             continue;
         }
-        let loaded = match ledger.load(due.id).await {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => continue,
-            // One that makes no sense must not keep the others waiting.
-            Err(LedgerError::Broken(why)) => {
-                tracing::error!(request = %due.id, why, "an item makes no sense; it waits for a person");
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(loaded) = sound(ledger.load(due.id).await, due.id)? else { continue };
         // One that is over still has a due time if its last look died; any worker takes it off the list.
         let worker = loaded.request.status.state.worker().unwrap_or(Worker::Apply);
         ledger.ring(due.id, worker, Cause::Due, host.ulid()).await?;

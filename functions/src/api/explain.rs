@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use signoff_core::asking::{self, Permission, Standing};
 use signoff_core::blocker::{Blocker, BlockerKind};
+use signoff_core::decide::unreadable;
 use signoff_core::gate::{Asker, CommitRule, Gate, Gates};
 use signoff_core::host::Host;
 use signoff_core::ledger::{Ledger, LedgerError};
@@ -147,11 +148,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
                 Ok(None) => continue,
                 Err(LedgerError::Broken(why)) => {
                     tracing::error!(request = %waiting.id, why, "an item makes no sense; it waits for a person");
-                    let detail = format!(
-                        "{} is in line on {stack}, and can't be read: nobody knows how far it is, so nothing goes past it",
-                        waiting.id
-                    );
-                    first.push(Blocker::new(BlockerKind::EarlierRequest, detail));
+                    first.push(Blocker::new(BlockerKind::EarlierRequest, unreadable(waiting.id, stack)));
                     continue;
                 }
                 Err(error) => return Err(Problem::of_request(&error, waiting.id)),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use signoff_core::asking::Permission;
 use signoff_core::cloud::Role;
 use signoff_core::host::Host;
-use signoff_core::ledger::{Ledger, LedgerError, Listing, Loaded};
+use signoff_core::ledger::{Ledger, Listing, Loaded, sound};
 use signoff_core::names::{Login, Organization, RequestId, StackName};
 use signoff_core::request::State;
 
@@ -199,13 +199,9 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
     async fn next(&self, source: &mut Source, organization: &Organization) -> Result<Next, Problem> {
         match source {
             Source::Ids(ids) => match ids.pop_front() {
-                Some(id) => match self.api.ledger.load(id).await {
+                // Of one that makes no sense not even whose it is can be told: it must not hide what is anybody's.
+                Some(id) => match sound(self.api.ledger.load(id).await, id) {
                     Ok(loaded) => Ok(loaded.map_or(Next::Nothing, |loaded| Next::Candidate(Box::new(loaded)))),
-                    // Not even whose it is can be told: it must not hide what is anybody's.
-                    Err(LedgerError::Broken(why)) => {
-                        tracing::error!(request = %id, why, "an item makes no sense; it waits for a person");
-                        Ok(Next::Nothing)
-                    }
                     Err(error) => Err(Problem::of_request(&error, id)),
                 },
                 None => Ok(Next::End),

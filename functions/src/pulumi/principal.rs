@@ -130,8 +130,10 @@ impl PrincipalClient {
             answer => return answer,
         };
         let fresh = self.tokens.refresh(principal, &token).await.map_err(missing)?;
-        let again = fresh != token && call.is_get();
-        let answer = if again { self.client.send(call, &fresh).await } else { Err(refused) };
+        if fresh != token && !call.is_get() {
+            return Err(refused);
+        }
+        let answer = if fresh == token { Err(refused) } else { self.client.send(call, &fresh).await };
         if matches!(answer, Err(CloudError::Unauthorized(_))) {
             metrics::token_refused();
         }

@@ -29,11 +29,15 @@ pub(super) fn said(settings: &Value) -> Value {
     said
 }
 
+/// Leaves out what stands under the names that secrets have, and nothing beside it: a variable that somebody calls `secret` must not hide the others.
 fn without_secrets(value: &Value) -> Value {
     match value {
-        Value::Object(fields) if fields.contains_key("secret") || fields.contains_key("ciphertext") => Value::Null,
         Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(key, value)| (key.clone(), without_secrets(value))).collect())
+            let said = |(key, value): (&String, &Value)| {
+                let is_secret = matches!(key.as_str(), "secret" | "ciphertext") && !value.is_object();
+                (key.clone(), if is_secret { Value::Null } else { without_secrets(value) })
+            };
+            Value::Object(fields.iter().map(said).collect())
         }
         Value::Array(all) => Value::Array(all.iter().map(without_secrets).collect()),
         plain => plain.clone(),

@@ -228,7 +228,7 @@ async fn one_that_cant_be_read_hides_nobody_and_its_events_are_shown() {
     }
     let explained = world.get("alice", "/v1/gates/explain?stack=acme/web/prod").await.ok(200);
     let detail = format!(
-        "{broken} is in line on acme/web/prod, and can't be read: nobody knows how far it is, so nothing goes past it"
+        "{broken} is in line on acme/web/prod, and can't be read, so that nobody knows how far it is: see what is wrong with `signoff audit verify --request {broken}`, and put back what was changed in the store"
     );
     assert_eq!(explained["blockers"], json!([{"kind": "earlier-request", "detail": detail}]));
 

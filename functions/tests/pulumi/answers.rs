@@ -337,6 +337,12 @@ async fn settings_tell_a_role_however_it_is_written() {
     for (from, to) in [("make", "rm"), (": 1", ": 2"), (r#""A""#, r#""B""#)] {
         assert_ne!(first, fingerprint(&other(from, to)).await, "{to}");
     }
+    let hiding = |value: &str| {
+        format!(
+            r#"{{"version": 1, "operationContext": {{"environmentVariables": {{"secret": "x", "ciphertext": {{"secret": "y"}}, "A": "{value}"}}}}}}"#
+        )
+    };
+    assert_ne!(fingerprint(&hiding("1")).await, fingerprint(&hiding("2")).await, "a name hides nothing beside it");
     assert!(is_unclear(&fingerprint("[]").await));
     assert!(is_unclear(&fingerprint(r#"{"operationContext": {"environmentVariables": ["X"]}}"#).await));
 }

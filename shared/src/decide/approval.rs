@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Known, Next, Record, Rest, ask, checks, fail, mend, moment, newer, stop};
+use super::{Known, Next, Record, Rest, ask, checks, fail, mend, moment, newer, stop, unreadable};
 use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::ChangeRequestNow;
 use crate::conditions::Lift;
@@ -372,11 +372,7 @@ fn earlier(known: &Known<'_>) -> Option<Next> {
     let lifted = known.request.status.lifted.contains(&Lift::Line);
     // Should it be granted or deploying, it has the turn, which nobody can lift.
     if let Some(id) = known.facts.unreadable.first().filter(|_| !lifted) {
-        let detail = format!(
-            "{id} is in line on {}, and can't be read, so that nobody knows how far it is: {}, or have the line lifted from this one",
-            ask.stack,
-            mend(*id)
-        );
+        let detail = format!("{}, or have the line lifted from this one", unreadable(*id, &ask.stack));
         return Some(Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail)));
     }
     let first = line.iter().find(|other| match other.state {

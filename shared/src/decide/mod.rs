@@ -21,7 +21,7 @@ use crate::cloud::DeploymentStatus;
 use crate::event::{Actor, Ended, Event, RestsOn};
 use crate::facts::{Act, Facts, Look};
 use crate::ledger::{LineChange, Work};
-use crate::names::RequestId;
+use crate::names::{RequestId, StackName};
 use crate::request::{Outcome, Request, State, Worker};
 
 pub use closing::CLOSING_HOURS;
@@ -144,6 +144,11 @@ fn conflict(known: &Known<'_>, act: &Act) -> Next {
     let why = known.facts.conflicts.get(act).map_or("it did not say why", String::as_str);
     let detail = format!("Pulumi Cloud does not {} yet ({why}); it is tried again", act.verb());
     Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail))
+}
+
+/// What is said of a request in the stack's line that can't be read, wherever it is in somebody's way, and what to do.
+pub fn unreadable(id: RequestId, stack: &StackName) -> String {
+    format!("{id} is in line on {stack}, and can't be read, so that nobody knows how far it is: {}", mend(id))
 }
 
 /// What to do about a request that can't be read.
