@@ -10,19 +10,15 @@ use signoff_functions::dynamo::{Dynamo, create_table};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::contract::Place;
+
 /// The table's name.
 pub(crate) const TABLE: &str = "signoff";
 
-/// A store with an empty table of its own.
-pub(crate) trait Place: Sized {
-    /// Makes one.
-    async fn open() -> Self;
+/// A store whose table can be touched behind the ledger's back.
+pub(crate) trait Table: Place<Ledger = Dynamo> {
     /// A client of it.
     fn client(&self) -> &Client;
-    /// The ledger in it.
-    fn ledger(&self) -> Dynamo {
-        Dynamo::new(self.client().clone(), TABLE.to_owned())
-    }
 }
 
 /// The embedded store, in this process, in a file that goes with it.
@@ -68,6 +64,8 @@ impl Embedded {
 }
 
 impl Place for Embedded {
+    type Ledger = Dynamo;
+
     async fn open() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("ledger-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -76,6 +74,12 @@ impl Place for Embedded {
         Self::at(&folder).await
     }
 
+    fn ledger(&self) -> Dynamo {
+        Dynamo::new(self.client.clone(), TABLE.to_owned())
+    }
+}
+
+impl Table for Embedded {
     fn client(&self) -> &Client {
         &self.client
     }

@@ -15,9 +15,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use signoff_functions::dynamo::{create_table, keys};
+use signoff_functions::dynamo::{Dynamo, create_table, keys};
 
-use crate::place::{Place, TABLE};
+use crate::contract::Place;
+use crate::place::{TABLE, Table};
 
 /// A server at the address in `SIGNOFF_TEST_DYNAMODB`. Each place has an access key of its own, by which DynamoDB Local keeps tables apart.
 pub(crate) struct Served {
@@ -25,6 +26,8 @@ pub(crate) struct Served {
 }
 
 impl Place for Served {
+    type Ledger = Dynamo;
+
     async fn open() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         #[expect(clippy::disallowed_methods, reason = "who runs these tests says where the server is")]
@@ -47,6 +50,12 @@ impl Place for Served {
         Self { client }
     }
 
+    fn ledger(&self) -> Dynamo {
+        Dynamo::new(self.client.clone(), TABLE.to_owned())
+    }
+}
+
+impl Table for Served {
     fn client(&self) -> &Client {
         &self.client
     }

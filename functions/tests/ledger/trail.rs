@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use signoff_core::checkpoint::{Days, Place as Spot};
 use signoff_core::ledger::{Ledger, LedgerError, LineChange, Page};
 
-use crate::place::Place;
-use crate::samples::{STACK, at, created, opened, recorded, step, submitted};
+use crate::contract::samples::{STACK, at, created, opened, recorded, step, submitted};
+use crate::place::Table;
 
 const DAY: &str = "2026-11-23";
 const ALWAYS: Range<Timestamp> = Timestamp::UNIX_EPOCH..Timestamp::MAX;
 
-pub(crate) async fn a_day_is_read_page_by_page(place: &impl Place) {
+pub(crate) async fn a_day_is_read_page_by_page(place: &impl Table) {
     let ledger = place.ledger();
     let acme = "acme".parse().unwrap();
     let mut wanted = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) async fn a_day_is_read_page_by_page(place: &impl Place) {
     );
 }
 
-pub(crate) async fn of_a_day_a_span_is_read_alone(place: &impl Place) {
+pub(crate) async fn of_a_day_a_span_is_read_alone(place: &impl Table) {
     let ledger = place.ledger();
     let acme = "acme".parse().unwrap();
     let mut request = created(&ledger, STACK).await;
@@ -78,7 +78,7 @@ pub(crate) async fn of_a_day_a_span_is_read_alone(place: &impl Place) {
     assert_eq!(elsewhere, Err(LedgerError::BadCursor), "a page's end is one of its span");
 }
 
-pub(crate) async fn a_page_that_nobody_handed_out_is_refused(place: &impl Place) {
+pub(crate) async fn a_page_that_nobody_handed_out_is_refused(place: &impl Table) {
     let ledger = place.ledger();
     let acme = "acme".parse().unwrap();
     let request = created(&ledger, STACK).await;
@@ -96,7 +96,7 @@ pub(crate) async fn a_page_that_nobody_handed_out_is_refused(place: &impl Place)
     assert_eq!(otherday, Err(LedgerError::BadCursor));
 }
 
-pub(crate) async fn a_day_is_read_from_any_time_on(place: &impl Place) {
+pub(crate) async fn a_day_is_read_from_any_time_on(place: &impl Table) {
     let ledger = place.ledger();
     let acme = "acme".parse().unwrap();
     let mut request = created(&ledger, STACK).await;

@@ -8,7 +8,6 @@ use signoff_core::event::{Actor, Entry, Event, Opened, RestsOn, Seen};
 use signoff_core::ledger::{InLine, Ledger, LineChange, NewRequest};
 use signoff_core::names::{Operation, RequestId};
 use signoff_core::request::{Approvals, Ask, ChangeRequestStatus, Outcome, Request, Requester, State, Terms};
-use signoff_functions::dynamo::Dynamo;
 use ulid::Ulid;
 
 /// The stack of most tests.
@@ -73,7 +72,7 @@ pub(crate) fn new(ask: Ask) -> NewRequest {
 }
 
 /// Creates a request at the end of the stack's line.
-pub(crate) async fn created(ledger: &Dynamo, stack: &str) -> Request {
+pub(crate) async fn created(ledger: &impl Ledger, stack: &str) -> Request {
     let position = ledger.line(&stack.parse().unwrap()).await.unwrap().next;
     let new = new(ask(stack, position));
     ledger.create(&new).await.unwrap();
@@ -81,7 +80,7 @@ pub(crate) async fn created(ledger: &Dynamo, stack: &str) -> Request {
 }
 
 /// Records this step, and gives the request as it is then.
-pub(crate) async fn recorded(ledger: &Dynamo, before: &Request, event: Event, line: LineChange) -> Request {
+pub(crate) async fn recorded(ledger: &impl Ledger, before: &Request, event: Event, line: LineChange) -> Request {
     let step = step(Some(before), event, at(1));
     ledger.record(&step, None, line).await.unwrap();
     step.request

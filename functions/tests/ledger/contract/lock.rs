@@ -2,20 +2,19 @@
 
 use signoff_core::ledger::{Creation, Ledger, LineChange};
 use signoff_core::names::{Organization, PrincipalName, RequestId};
-use signoff_functions::dynamo::Dynamo;
 
-use crate::place::Place;
-use crate::samples::{STACK, cancelled, created, id, recorded};
+use super::Place;
+use super::samples::{STACK, cancelled, created, id, recorded};
 
 fn acme() -> (Organization, PrincipalName) {
     ("acme".parse().unwrap(), PrincipalName::default())
 }
 
-async fn lock(ledger: &Dynamo, id: RequestId) -> Creation {
+async fn lock(ledger: &impl Ledger, id: RequestId) -> Creation {
     ledger.lock_creation(&acme().0, &acme().1, id).await.unwrap()
 }
 
-async fn unlock(ledger: &Dynamo, id: RequestId) -> Option<RequestId> {
+async fn unlock(ledger: &impl Ledger, id: RequestId) -> Option<RequestId> {
     ledger.unlock_creation(&acme().0, &acme().1, id).await.unwrap()
 }
 

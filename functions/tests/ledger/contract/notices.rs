@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use signoff_core::ledger::{Ledger, LedgerError, LineChange, NoticeDue, NoticeWork};
 use signoff_core::names::RequestId;
 use signoff_core::request::Request;
-use signoff_functions::dynamo::Dynamo;
 
-use crate::place::Place;
-use crate::samples::{STACK, at, created, opened, recorded, step, submitted};
+use super::Place;
+use super::samples::{STACK, at, created, opened, recorded, step, submitted};
 
 /// Records the submission of a request as one that somebody is told of.
-async fn told(ledger: &Dynamo) -> Request {
+async fn told(ledger: &impl Ledger) -> Request {
     let request = created(ledger, STACK).await;
     let request = recorded(ledger, &request, opened(), LineChange::Keep).await;
     let mut step = step(Some(&request), submitted(), at(5));

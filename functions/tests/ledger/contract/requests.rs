@@ -1,13 +1,10 @@
 //! Requests are recorded whole or not at all, and read back as they were.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use signoff_core::chain::replay;
 use signoff_core::ledger::{Idempotency, Ledger, LedgerError, LineChange, Listing, Loaded, NewRequest, Work};
-use signoff_core::names::RequestId;
-use signoff_functions::dynamo::keys::{self, Key};
 
-use crate::place::{Place, TABLE};
-use crate::samples::{STACK, ask, at, cancelled, created, id, new, opened, recorded, step, submitted, taken_back};
+use super::Place;
+use super::samples::{STACK, ask, at, cancelled, created, id, new, opened, recorded, step, submitted, taken_back};
 
 pub(crate) async fn what_is_created_is_loaded(place: &impl Place) {
     let ledger = place.ledger();
@@ -103,76 +100,6 @@ pub(crate) async fn of_two_steps_at_once_one_is_recorded(place: &impl Place) {
     let (a, b) = tokio::join!(one.record(&first, None, LineChange::Keep), two.record(&second, None, LineChange::Leave));
     assert!(matches!((&a, &b), (Ok(()), Err(LedgerError::Conflict)) | (Err(LedgerError::Conflict), Ok(()))));
     assert_eq!(one.events(request.ask.id).await.unwrap().len(), 2);
-}
-
-pub(crate) async fn what_makes_no_sense_is_shown_and_not_guessed(place: &impl Place) {
-    let ledger = place.ledger();
-    let id = recorded(&ledger, &created(&ledger, STACK).await, opened(), LineChange::Keep).await.ask.id;
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    for (key, name, value, said) in [
-        (Key::state(id), keys::VERSION, AttributeValue::N("7".to_owned()), "version 7, but a status of event 2"),
-        (Key::state(id), keys::STATUS, text("{}"), "status is not what it should be"),
-        (Key::state(id), keys::HEAD, AttributeValue::N("1".to_owned()), "head is no text"),
-        (Key::work(id), keys::DUE, AttributeValue::N("1.5".to_owned()), "due is no number that can stand there"),
-        (Key::work(id), keys::NOTE, text("[1"), "note is not what it should be"),
-        (Key::event(id, 1), keys::EVENT, text("gone"), "event is not what it should be"),
-    ] {
-        let before = put(place, &key, name, value).await;
-        assert_broken(place, id, said).await;
-        match before {
-            Some(before) => drop(put(place, &key, name, before).await),
-            None => remove(place, &key, name).await,
-        }
-    }
-    let event = ledger.events(id).await.unwrap().remove(0);
-    let edited = serde_json::to_string(&event).unwrap().replace("4711", "4712");
-    let before = put(place, &Key::event(id, 1), keys::EVENT, text(&edited)).await.unwrap();
-    assert_broken(place, id, "event 1 was edited").await;
-    put(place, &Key::event(id, 1), keys::EVENT, before).await;
-    assert!(ledger.load(id).await.unwrap().is_some());
-
-    delete(place, &Key::event(id, 1)).await;
-    let said = "its state is there (version Some(2)), its first event is missing, its work is there";
-    assert_broken(place, id, said).await;
-    let other = created(&ledger, "acme/api/prod").await.ask.id;
-    let listed = ledger.list(&"acme".parse().unwrap(), None, 10).await.unwrap();
-    let listed: Vec<_> = listed.into_iter().map(|one| one.map(|loaded| loaded.request.ask.id)).collect();
-    assert_eq!(listed, [Ok(other), Err(id)], "it hides nobody, and is not left out");
-}
-
-async fn assert_broken(place: &impl Place, id: RequestId, said: &str) {
-    match place.ledger().load(id).await {
-        Err(LedgerError::Broken(why)) => assert!(why.contains(said) && why.contains(&id.to_string()), "{why}"),
-        other => panic!("{said}: {other:?}"),
-    }
-}
-
-/// Sets an attribute behind the ledger's back, and gives what it was.
-async fn put(place: &impl Place, key: &Key, name: &str, value: AttributeValue) -> Option<AttributeValue> {
-    let update = place.client().update_item().table_name(TABLE).update_expression("SET #name = :value");
-    let done = update
-        .key(keys::PK, AttributeValue::S(key.pk.clone()))
-        .key(keys::SK, AttributeValue::S(key.sk.clone()))
-        .expression_attribute_names("#name", name)
-        .expression_attribute_values(":value", value)
-        .return_values(aws_sdk_dynamodb::types::ReturnValue::UpdatedOld)
-        .send()
-        .await;
-    done.unwrap().attributes?.remove(name)
-}
-
-async fn remove(place: &impl Place, key: &Key, name: &str) {
-    let update = place.client().update_item().table_name(TABLE).update_expression("REMOVE #name");
-    let update =
-        update.key(keys::PK, AttributeValue::S(key.pk.clone())).key(keys::SK, AttributeValue::S(key.sk.clone()));
-    update.expression_attribute_names("#name", name).send().await.unwrap();
-}
-
-async fn delete(place: &impl Place, key: &Key) {
-    let delete = place.client().delete_item().table_name(TABLE);
-    let delete =
-        delete.key(keys::PK, AttributeValue::S(key.pk.clone())).key(keys::SK, AttributeValue::S(key.sk.clone()));
-    delete.send().await.unwrap();
 }
 
 pub(crate) async fn a_listing_is_newest_first_and_of_one_organization(place: &impl Place) {

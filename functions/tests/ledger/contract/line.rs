@@ -4,8 +4,8 @@ use signoff_core::ledger::{Ledger, LedgerError, LineChange};
 use signoff_core::names::StackName;
 use signoff_core::push::Pushed;
 
-use crate::place::Place;
-use crate::samples::{STACK, ask, cancelled, created, id, in_line, new, opened, recorded, submitted, taken_back};
+use super::Place;
+use super::samples::{STACK, ask, cancelled, created, id, in_line, new, opened, recorded, submitted, taken_back};
 
 fn stack() -> StackName {
     STACK.parse().unwrap()

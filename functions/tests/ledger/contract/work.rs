@@ -1,19 +1,17 @@
 //! One works at a time, nothing that was asked for meanwhile is forgotten, and intent and cancellation exclude each other.
 
-use jiff::SignedDuration;
 use signoff_core::ledger::{
     Begin, Cause, Due, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, MAX_RINGS, Note,
     RING_WINDOW_SECONDS, Work,
 };
 use signoff_core::names::RequestId;
 use signoff_core::request::Worker;
-use signoff_functions::dynamo::Dynamo;
 
-use crate::place::Place;
-use crate::samples::{STACK, at, cancelled, created, id, recorded, step, taken_back, ulid};
+use super::Place;
+use super::samples::{STACK, at, cancelled, created, id, recorded, step, taken_back, ulid};
 
 /// A lease from this second on, for a minute.
-async fn begun(ledger: &Dynamo, id: RequestId, from: i64) -> (Loaded, Lease) {
+pub(crate) async fn begun(ledger: &impl Ledger, id: RequestId, from: i64) -> (Loaded, Lease) {
     match ledger.begin(id, ulid(), at(from), at(from + 60), Cause::Due).await.unwrap() {
         Begin::Held(loaded, lease) => (*loaded, lease),
         other => panic!("{other:?}"),
@@ -41,7 +39,7 @@ pub(crate) async fn a_lease_is_held_by_one(place: &impl Place) {
     begun(&ledger, id, 3).await;
 
     for cause in [Cause::Due, Cause::Ring("delivery-1".to_owned())] {
-        assert_eq!(ledger.begin(crate::samples::id(), ulid(), at(1), at(61), cause).await, Ok(Begin::Gone));
+        assert_eq!(ledger.begin(super::samples::id(), ulid(), at(1), at(61), cause).await, Ok(Begin::Gone));
     }
 }
 
@@ -183,21 +181,4 @@ pub(crate) async fn a_request_that_is_over_is_neither_due_nor_open(place: &impl 
     assert_eq!(ledger.due(at(1_000_000), 10).await, Ok(Vec::new()));
     assert_eq!(ledger.claim_due(&Due { id, due: at(60) }, at(90)).await, Ok(false));
     assert_eq!(begun(&ledger, id, 5).await.0.work.due, None);
-}
-
-pub(crate) async fn void_leases_let_what_was_intended_settle(place: &impl Place) {
-    let ledger = place.ledger();
-    let (died, idle) = (created(&ledger, STACK).await.ask.id, created(&ledger, STACK).await.ask.id);
-    let (_, lease) = begun(&ledger, died, 0).await;
-    let intent = Intent { at: at(1), settles_at: at(1_000) };
-    ledger.intend(&lease, &intent).await.unwrap();
-    ledger.note(&lease, &Note { opening: Some(intent.clone()), failures: 1, ..Note::default() }).await.unwrap();
-    ledger.void_leases(at(5), SignedDuration::from_secs(10)).await.unwrap();
-    let due = ledger.due(at(5), 10).await.unwrap();
-    assert_eq!(due.len(), 2, "every open request is looked at when the process starts anew");
-    assert!(due.contains(&Due { id: died, due: at(5) }) && due.contains(&Due { id: idle, due: at(5) }));
-    assert_eq!(ledger.finish(&lease, &Work::default()).await, Ok(Finish::Lost));
-    let work = begun(&ledger, died, 5).await.0.work;
-    let settles = Some(Intent { settles_at: at(15), ..intent });
-    assert_eq!((work.intent, work.note.opening, work.note.failures), (settles.clone(), settles, 1));
 }
