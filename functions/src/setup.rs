@@ -48,8 +48,8 @@ use crate::secrets::{Named, SecretsManager, Tokens};
 use crate::stream::Pushes;
 use crate::tls::Trust;
 
-/// How long after a call whose answer never came its effect may still show, on Lambda.
-const SETTLE: SignedDuration = SignedDuration::from_secs(60);
+/// How long after a call whose answer never came its effect may still show, across a network.
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(60);
 /// How long one look may send calls. The functions' own time-outs are longer than this and two calls.
 const BUDGET: Duration = Duration::from_secs(60);
 

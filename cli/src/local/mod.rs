@@ -33,19 +33,21 @@ use signoff_functions::notices::{Sender, send_due};
 use signoff_functions::pulumi::{CallerClient, ClientOptions, PrincipalClient, PulumiClient};
 use signoff_functions::receive::{self, Receive};
 use signoff_functions::secrets::{Named, Tokens};
+use signoff_functions::setup::SETTLE;
 use signoff_functions::stream::Pushes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use crate::client::base::BaseUrl;
 use crate::failure::{Exit, Failure};
 use checkpoints::Checkpoints;
 use config::Configuration;
 use pump::Pump;
 use store::{Kind, Store};
 
-/// How long after a call whose answer never came its effect may still show, on one machine.
-const SETTLE: SignedDuration = SignedDuration::from_secs(10);
+/// As [`SETTLE`], where Pulumi Cloud is on this machine too: no network lies between, and whoever tries signoff out does not want to wait.
+const SETTLE_HERE: SignedDuration = SignedDuration::from_secs(10);
 /// How long one look may send calls.
 const BUDGET: Duration = Duration::from_secs(60);
 /// How many calls of the embedded store the workers make at a time: it carries them out one by one, and whoever calls the API or rings goes first.
@@ -115,6 +117,12 @@ fn every(text: &str) -> Result<SignedDuration, BadName> {
     }
 }
 
+/// How long an effect may be late, of a Pulumi Cloud at this address.
+fn settle(pulumi_url: &str) -> SignedDuration {
+    let is_here = pulumi_url.parse::<BaseUrl>().is_ok_and(|url| url.is_loopback());
+    if is_here { SETTLE_HERE } else { SETTLE }
+}
+
 /// Runs until a signal stops it.
 ///
 /// # Errors
@@ -139,9 +147,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let store = Store::open(&data_dir, kind).await?;
     let machine = Machine::new();
     let ledger = store.ledger();
+    let settle = settle(&configuration.pulumi_url);
     let prepared = async {
         ledger.put_gates(&configuration.gates).await?;
-        ledger.void_leases(machine.now(), SETTLE).await
+        ledger.void_leases(machine.now(), settle).await
     };
     if let Err(error) = prepared.await {
         return Err(store.failure(&error).await);
@@ -182,7 +191,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         host: machine,
         installation: configuration.installation,
         link,
-        timing: Timing { sweep: args.reconcile_every, settle: SETTLE, budget: BUDGET, call: options.timeout },
+        timing: Timing { sweep: args.reconcile_every, settle, budget: BUDGET, call: options.timeout },
     });
     let api = api::router(Api {
         ledger: Arc::new(ledger.clone()),
@@ -342,4 +351,20 @@ impl Signals {
 
 fn failed(why: impl Into<String>) -> Failure {
     Failure::Failed(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SETTLE, SETTLE_HERE, settle};
+
+    #[test]
+    fn an_effect_may_come_later_across_a_network() {
+        for url in ["http://127.0.0.1:8080", "http://localhost:1/base", "https://[::1]"] {
+            assert_eq!(settle(url), SETTLE_HERE, "{url}");
+        }
+        for url in ["https://api.pulumi.com", "https://pulumi.acme.example/", "https://127.0.0.1.example", "rubbish"] {
+            assert_eq!(settle(url), SETTLE, "{url}");
+        }
+        assert!(SETTLE_HERE < SETTLE);
+    }
 }
