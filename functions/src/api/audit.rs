@@ -73,6 +73,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         // A place within a day is the ledger's own word for it, and it tells when it is not.
         let (body, next) = page.map_err(|error| match error {
             LedgerError::BadCursor => bad_cursor(),
+            LedgerError::Broken(why) => Problem::gap(&why),
             other => other.into(),
         })?;
         let mut response = ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response();

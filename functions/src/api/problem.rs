@@ -125,6 +125,15 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", "Something is broken", detail)
     }
 
+    /// 500: an export without an event that can't be read would look whole. Why names the item alone, to an admin.
+    pub(super) fn gap(why: &str) -> Self {
+        tracing::error!(why, "an event can't be exported");
+        let detail = format!(
+            "The export would have a gap, since an event can't be read: {why}. Export what is before and after it (since, until), and have the store mended."
+        );
+        Self { detail, ..Self::broken("") }
+    }
+
     /// The ledger failed at this request.
     pub fn of_request(error: &LedgerError, id: RequestId) -> Self {
         Self::of_ledger(error, &id.to_string())

@@ -86,3 +86,16 @@ async fn large_exports_come_in_pages() {
     let ids: std::collections::BTreeSet<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), events.len(), "each once");
 }
+
+#[tokio::test]
+async fn an_event_that_cant_be_read_is_named_and_leaves_no_gap() {
+    let world = World::new().await;
+    let sound = world.asked().await;
+    world.host.forward(60);
+    let broken = world.asked().await;
+    world.edit(broken, "\"specversion\":\"1.0\"", "\"specversion\":1").await;
+    let detail = world.get("admin", "/v1/audit").await.problem(500)["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&format!("REQ#{broken} EVT#0000000001: ")), "{detail}");
+    let (events, _) = export(&world, "?until=2026-11-23T12:00:30Z").await;
+    assert_eq!(events.iter().map(|event| &event["subject"]).collect::<Vec<_>>(), [&Value::from(sound.to_string())]);
+}
