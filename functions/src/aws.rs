@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -13,6 +16,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Url};
 
@@ -39,16 +43,25 @@ impl Http {
         Trust::embedded().apply(builder)?.build().map(Self).map_err(|_| NoTls)
     }
 
-    /// What AWS's clients are made of: the environment that Lambda gives, and this client. The credentials stand there as well; to set up the whole
-    /// chain of places where they might be elsewhere is a good part of a cold start.
-    pub async fn config(&self) -> SdkConfig {
+    /// What AWS's clients are made of: this client, and what Lambda's environment says, by the names that AWS's SDKs share: region, credentials, and other
+    /// endpoints where there are any. The SDK's own loader looks for some twenty settings besides, in files and variables, which is a good part of a
+    /// cold start.
+    pub fn config(&self, environment: fn(&str) -> Option<String>) -> SdkConfig {
+        let is_set = |name: &str| environment(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-        aws_config::defaults(BehaviorVersion::latest())
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+            .identity_cache(IdentityCache::lazy().build())
             .http_client(self.clone())
+            .retry_config(RetryConfig::standard())
             .timeout_config(timeouts)
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-            .load()
-            .await
+            .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
+            .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"))
+            .service_config(Endpoints(environment));
+        config.set_region(environment("AWS_REGION").map(Region::new));
+        config.set_endpoint_url(environment("AWS_ENDPOINT_URL"));
+        config.build()
     }
 
     /// Carries one call that was signed already; gives the status and the body.
@@ -61,6 +74,16 @@ impl Http {
         let answer = self.0.execute(request).await?;
         let status = answer.status().as_u16();
         Ok((status, answer.bytes().await?.to_vec()))
+    }
+}
+
+/// Where a service is elsewhere than AWS has it: `AWS_ENDPOINT_URL_DYNAMODB`, and so on.
+#[derive(Debug)]
+struct Endpoints(fn(&str) -> Option<String>);
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        (self.0)(&format!("{}_{}", key.env(), key.service_id().to_uppercase().replace(' ', "_")))
     }
 }
 
@@ -121,4 +144,34 @@ async fn answer_of(client: &Client, request: Request) -> Result<HttpResponse, Co
 /// What went wrong on the wire, as AWS's clients tell it: both kinds are tried again.
 fn trouble(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_says_where_aws_is() {
+        let environment = |name: &str| {
+            let value = match name {
+                "AWS_REGION" => "us-gov-west-1",
+                "AWS_USE_FIPS_ENDPOINT" => "true",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER" => "https://vpce.example",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let config = Http::new().unwrap().config(environment);
+        assert_eq!(config.region(), Some(&Region::new("us-gov-west-1")));
+        assert_eq!(
+            (config.use_fips(), config.use_dual_stack(), config.endpoint_url()),
+            (Some(true), Some(false), None)
+        );
+        let endpoint = |service| {
+            let key = ServiceConfigKey::builder().service_id(service).profile("").env("AWS_ENDPOINT_URL").build();
+            config.service_config().unwrap().load_config(key.unwrap())
+        };
+        assert_eq!(endpoint("Secrets Manager"), Some("https://vpce.example".to_owned()));
+        assert_eq!(endpoint("DynamoDB"), None);
+    }
 }

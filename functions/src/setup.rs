@@ -75,7 +75,7 @@ impl Function {
     ///
     /// # Errors
     /// If the environment lacks something.
-    pub async fn start() -> Result<Self, Error> {
+    pub fn start() -> Result<Self, Error> {
         let machine = Arc::new(Machine::new());
         let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned());
         let namespace = match variable("SIGNOFF_METRICS_NAMESPACE") {
@@ -86,7 +86,7 @@ impl Function {
             .map_err(|error| format!("SIGNOFF_LOG is no tracing filter: {error}"))?
             .try_init()?;
         let http = Http::new()?;
-        let aws = http.config().await;
+        let aws = http.config(variable);
         let ledger = Dynamo::new(aws_sdk_dynamodb::Client::new(&aws), needed("SIGNOFF_TABLE")?);
         Ok(Self { http, aws, ledger: Arc::new(ledger), machine })
     }

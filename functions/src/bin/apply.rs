@@ -14,7 +14,7 @@ use signoff_functions::stream::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start().await?;
+    let function = Function::start()?;
     let (keeper, pushes) = (function.keeper()?, function.pushes()?);
     let work = async |batch: LambdaEvent<Event>| {
         Ok::<_, Error>(handle(&keeper, pushes.as_ref(), Worker::Apply, batch.payload).await)

@@ -14,7 +14,7 @@ use signoff_functions::stream::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let keeper = Function::start().await?.keeper()?;
+    let keeper = Function::start()?.keeper()?;
     let work =
         async |batch: LambdaEvent<Event>| Ok::<_, Error>(handle(&keeper, None, Worker::Deploy, batch.payload).await);
     lambda_runtime::run(service_fn(work)).await

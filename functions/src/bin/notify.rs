@@ -13,7 +13,7 @@ use signoff_functions::setup::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let notifier = Function::start().await?.notifier()?;
+    let notifier = Function::start()?.notifier()?;
     let work = async |_tick: LambdaEvent<Value>| {
         let sent = send_due(&notifier).await?;
         tracing::info!(sent, "notices were sent");

@@ -10,6 +10,6 @@ use signoff_functions::setup::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start().await?;
+    let function = Function::start()?;
     lambda_http::run(router(function.receive()?)).await
 }

@@ -14,7 +14,7 @@ use signoff_functions::setup::{Function, checkpoint_time};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Function::start().await?;
+    let function = Function::start()?;
     let every = function.sweep_every()?;
     let checkpoints = function.checkpoints()?;
     let work = async |tick: LambdaEvent<Value>| {
