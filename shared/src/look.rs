@@ -87,6 +87,8 @@ struct Looking<'a, L, P, H> {
     began: Duration,
     /// The webhook delivery that rang, for the trail.
     delivery: Option<String>,
+    /// The change requests are known to be pointed to.
+    is_pointed: bool,
 }
 
 /// Why a look stops early.
@@ -128,7 +130,8 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Gatekeeper<L, P, H> {
         let deployment = loaded.request.status.deployment.as_ref().map(|deployment| deployment.id.as_str());
         tracing::Span::current().record("deployment", deployment);
         let delivery = cause.delivery().map(str::to_owned);
-        let mut looking = Looking { keeper: self, worker, lease, loaded, facts: Facts::default(), began, delivery };
+        let (facts, is_pointed) = (Facts::default(), false);
+        let mut looking = Looking { keeper: self, worker, lease, loaded, facts, began, delivery, is_pointed };
         let mut again = false;
         loop {
             let rest = match looking.run().await {
@@ -306,10 +309,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         self.loaded.request = step.request;
         if matches!(entry.event, Event::Opened { .. }) {
             self.loaded.work.note.opening = None;
-            self.point().await;
         }
-        if matches!(entry.event, Event::Extended { .. }) {
-            self.point().await;
+        if matches!(entry.event, Event::Opened { .. } | Event::Extended { .. })
+            && let Err(error) = self.point().await
+        {
+            tracing::warn!(request = %self.request().ask.id, %error, "a change request is not pointed to");
         }
         if matches!(entry.event, Event::Submitted { .. }) {
             // From here on a look can find the approvals and apply: what has to hold then is looked at again, not taken from the submission.
@@ -322,15 +326,15 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         Ok(())
     }
 
-    /// Lets webhooks about the change requests find the request. Only a convenience: without it the sweep comes.
-    async fn point(&self) {
+    /// Says whose the change requests are: to webhooks about them, and to whoever cleans up after a creation of its own.
+    async fn point(&mut self) -> Result<(), LedgerError> {
         let ask = &self.request().ask;
         let expires = later(self.request().expires_at(), SignedDuration::from_hours(24 * 30));
         for one in &self.request().status.change_requests {
-            if let Err(error) = self.keeper.ledger.point(&ask.stack.organization, &one.id, ask.id, expires).await {
-                tracing::warn!(request = %ask.id, %error, "a change request is not pointed to");
-            }
+            self.keeper.ledger.point(&ask.stack.organization, &one.id, ask.id, expires).await?;
         }
+        self.is_pointed = true;
+        Ok(())
     }
 
     async fn act(&mut self, act: Act) -> Result<Result<(), CloudError>, Stop> {
@@ -346,6 +350,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 Ok(ledger.note(&self.lease, &self.loaded.work.note).await.map(Ok)?)
             }
             Act::Submit(id) => {
+                // Once it is submitted others create under the lock, and only this tells them that it is not theirs to clean up.
+                if !self.is_pointed {
+                    self.point().await?;
+                }
                 let branch = self
                     .facts
                     .settings

@@ -317,6 +317,7 @@ fn apply(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Next {
         .or_else(|| earlier(known))
         .or_else(|| busy(known))
         .or_else(|| checks::unmet(known, gate))
+        .or_else(|| checks::unseen(known).filter(|_| !known.request.status.is_any_applied()))
     {
         return next;
     }

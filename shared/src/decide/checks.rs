@@ -1,6 +1,7 @@
 //! What has to hold whenever a request is taken up, applied or deployed. Whatever does not, ends it: the gate fails closed.
 
 use super::{Known, Next, fail};
+use crate::blocker::{Blocker, BlockerKind};
 use crate::cloud::ChangeRequestNow;
 use crate::facts::Look;
 use crate::gate::{Gate, RunsAs};
@@ -39,6 +40,16 @@ pub(super) fn gate<'a>(known: &Known<'a>) -> Result<&'a Gate, Outcome> {
 /// deployment inherits, and an Open ruleset in force. `None`: all is well.
 pub(super) fn unmet(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     identity(known).or_else(|| settings(known, gate)).or_else(|| ruleset(known))
+}
+
+/// The stack's deployments can't be found, though its settings can: nobody knows whether one runs, or carries the mark.
+pub(super) fn unseen(known: &Known<'_>) -> Option<Next> {
+    let detail = format!(
+        "the deployments of {} can't be found, though its settings can; nothing is applied or deployed until they can: see whether the principal may still read the stack",
+        known.request.ask.stack
+    );
+    let unseen = known.facts.activity.as_ref().is_some_and(|activity| activity.unseen);
+    unseen.then(|| Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail)))
 }
 
 fn identity(known: &Known<'_>) -> Option<Next> {

@@ -71,6 +71,7 @@ pub(super) fn create(known: &Known<'_>) -> Next {
         .or_else(|| newer::overtaken(known, gate))
         .or_else(|| checks::unmet(known, gate))
         .or_else(|| unapplied(known))
+        .or_else(|| checks::unseen(known))
     {
         return next;
     }

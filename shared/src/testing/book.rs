@@ -108,6 +108,11 @@ impl Inside {
         self.pointed.clear();
     }
 
+    /// Whether it is known whose this change request is.
+    pub(crate) fn is_pointed(&self, id: &str) -> bool {
+        self.pointed.contains_key(id)
+    }
+
     /// Whether nobody has the lock under which open requests are created.
     pub(crate) fn is_lock_free(&self) -> bool {
         self.lock.holder.is_none()

@@ -209,6 +209,7 @@ fn what_an_approved_request_waits_for() {
             ("one in line can't be read, the line lifted: the turn is next", unreadable(None).but(lifted)),
             ("one in line can't be read, the line lifted, another has the turn", unreadable(Some(false)).but(lifted)),
             ("paused", approved().but(|scene| scene.activity().paused = true)),
+            ("the stack's deployments can't be found", approved().but(|scene| scene.activity().unseen = true)),
             ("queued", approved().but(|scene| scene.activity().busy.push(busy(DeploymentStatus::NotStarted)))),
             ("running", approved().but(|scene| scene.activity().busy.push(busy(DeploymentStatus::Running)))),
             (

@@ -66,6 +66,7 @@ fn one_deployment_is_created() {
                 granted().but(settled).but(|scene| scene.later(late))
             ),
             ("no intent, but one that carries the mark", granted().but(found)),
+            ("the stack's deployments can't be found", granted().but(|scene| scene.activity().unseen = true)),
             (
                 "one that carries the mark, for another commit",
                 granted().but(found).but(|scene| {

@@ -61,6 +61,9 @@ fn whichever_call_to_the_ledger_fails_once() {
             world.book.inside().fault_at = Some((at, has_effect));
             assert_eq!(live(&world), "succeeded", "call {at}, effect {has_effect}: {:?}", world.trail());
             assert!(world.book.inside().fault_at.is_none(), "call {at} was made");
+            let submitted = world.request().status.change_requests;
+            let known = submitted.iter().all(|one| world.book.inside().is_pointed(&one.id));
+            assert!(known, "call {at}, effect {has_effect}: nobody knows whose {submitted:?} are");
         }
     }
 }

@@ -133,7 +133,13 @@ fn applies(world: &mut World, look: &Look, id: &str) {
             && matches!(status.state, State::Granted | State::Deploying)
     });
     let other = other.map(|(other, row)| format!("{other} is {}", row.request.status.state));
-    let excused = excused || world.judge.restored.is_some() || !first;
+    // Whoever stands still between its last look at the request and the send does not hear that it was taken back, which makes way for others.
+    let ends = world.tables[look.place].requests.get(&request).is_some_and(|row| row.request.status.ending.is_some());
+    let taken_back = look.confirmed && ends;
+    if taken_back && other.is_some() {
+        world.coverage.add("exception", "an apply of what was taken back right before it was sent");
+    }
+    let excused = excused || world.judge.restored.is_some() || !first || taken_back;
     world.check("late: one of a stack", excused || other.is_none(), || {
         format!("{id} of {request} is applied while {}", other.unwrap_or_default())
     });
