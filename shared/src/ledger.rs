@@ -33,7 +33,7 @@ pub enum LedgerError {
     BadCursor,
 }
 
-/// What was found of a request, for whom one that makes no sense is one less: it waits for a person, and must keep nobody else from their turn.
+/// What was found of a request, where one that makes no sense counts as none: it waits for a person, and must keep nobody else from their turn.
 ///
 /// # Errors
 /// If the store fails.

@@ -125,11 +125,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", "Something is broken", detail)
     }
 
-    /// 500: an export without an event that can't be read would look whole. Why names the item alone, to an admin.
+    /// 500: an export without an event that can't be read would look whole. `why` names the item, and nothing of what is in it; only admins get here.
     pub(super) fn gap(why: &str) -> Self {
         tracing::error!(why, "an event can't be exported");
         let detail = format!(
-            "The export would have a gap, since an event can't be read: {why}. Export what is before and after it (since, until), and have the store mended."
+            "The export would have a gap, since an event can't be read: {why}. Export what is before and after it (since, until), and put back what was changed in the store."
         );
         Self { detail, ..Self::broken("") }
     }
