@@ -46,7 +46,7 @@ pub(crate) fn push(bytes: &[u8]) {
     let send = |headers: HeaderMap, statuses: &[u16]| {
         let mut request = Request::post("/webhooks/github").body(Body::from(body.to_vec())).expect("a request");
         *request.headers_mut() = headers;
-        answered(DOOR.with(|(router, _)| router.clone()), request, statuses).0
+        answered(DOOR.with(|(router, _)| router.clone()), request, SECRET, statuses).0
     };
     if !is_signed {
         send(headers.clone(), &[401, 413]);

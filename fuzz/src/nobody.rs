@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use jiff::Timestamp;
+use pulumi_sim::signature;
 use signoff_core::asking::Permission;
 use signoff_core::cloud::{CloudError, Identity, Role};
 use signoff_core::gate::Gates;
@@ -20,27 +21,34 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot::Sender;
 use ulid::Ulid;
 
-/// The tokens that are known: an admin's, who may read all, that of somebody who may ask for nothing, and that of somebody who may ask for anything.
-pub(crate) const ADMIN: &str = "pul-alice";
-pub(crate) const MEMBER: &str = "pul-bob";
-pub(crate) const WRITER: &str = "pul-carol";
+/// Who is known: an admin, who may read all, somebody who may ask for nothing, and somebody who may ask for anything.
+pub(crate) const ADMIN: &str = "alice";
+pub(crate) const MEMBER: &str = "bob";
+pub(crate) const WRITER: &str = "carol";
 
-/// Who may ask for anything.
-const WRITES: &str = "carol";
+/// The token with which they send this input. It is another one for each, so that no input can hold its own: an answer may repeat what it was sent, and a
+/// fuzzer that watches comparisons learns what it is compared with.
+pub(crate) fn token(login: &str, input: &[u8]) -> String {
+    format!("pul-{login}-{}", signature(login, input))
+}
 
-/// A clock that stands still.
+/// A clock that stands still. Each time that it is asked how long it has been up it is a second more, so that inputs, each of which brings a token of its own, are
+/// not too many unknown callers at once.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicU64);
+pub(crate) struct Clock {
+    ids: AtomicU64,
+    seconds: AtomicU64,
+}
 
 impl Host for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_second(1_795_428_000).expect("a time")
     }
     fn uptime(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(self.seconds.fetch_add(1, Ordering::Relaxed))
     }
     fn ulid(&self) -> Ulid {
-        Ulid::from_parts(1_795_428_000_000, u128::from(self.0.fetch_add(1, Ordering::Relaxed)))
+        Ulid::from_parts(1_795_428_000_000, u128::from(self.ids.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -50,10 +58,10 @@ pub(crate) struct Cloud;
 
 impl Callers for Cloud {
     async fn identity(&self, token: &Secret) -> Result<Identity, CloudError> {
-        let (login, role) = match token.expose() {
-            ADMIN => ("alice", Role::Admin),
-            MEMBER => ("bob", Role::Member),
-            WRITER => (WRITES, Role::Member),
+        let (login, role) = match token.expose().split('-').nth(1) {
+            Some(ADMIN) => (ADMIN, Role::Admin),
+            Some(MEMBER) => (MEMBER, Role::Member),
+            Some(WRITER) => (WRITER, Role::Member),
             _ => return Err(CloudError::Unauthorized("no".to_owned())),
         };
         let login: Login = login.parse().expect("a login");
@@ -62,7 +70,7 @@ impl Callers for Cloud {
     }
 
     async fn stack_permission(&self, _: &Secret, login: &Login, _: &StackName) -> Result<Permission, CloudError> {
-        Ok(if login.as_str() == WRITES { Permission::Admin } else { Permission::None })
+        Ok(if login.as_str() == WRITER { Permission::Admin } else { Permission::None })
     }
 }
 
