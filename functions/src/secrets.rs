@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use aws_sdk_secretsmanager::{Client, Config};
 use signoff_core::host::Host;
 use signoff_core::names::PrincipalName;
 use tokio::sync::Mutex;
@@ -49,10 +50,13 @@ pub struct NoSecret(pub String);
 /// Secrets in AWS Secrets Manager, cached for [`CACHED_FOR`]. Clones share their cache.
 #[derive(Clone)]
 pub struct SecretsManager {
-    client: aws_sdk_secretsmanager::Client,
+    client: Arc<LazyClient>,
     host: Arc<dyn Host>,
     cache: Arc<Mutex<HashMap<String, Known>>>,
 }
+
+/// A client that is made for the first secret that is read. It reads the rules of all of AWS's endpoints, which would be a fifth of a function's start.
+type LazyClient = LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>;
 
 /// What is known of a secret.
 #[derive(Default)]
@@ -64,9 +68,10 @@ struct Known {
 }
 
 impl SecretsManager {
-    /// Reads with this client; `host` tells how old a cached secret is.
-    pub fn new(client: aws_sdk_secretsmanager::Client, host: Arc<dyn Host>) -> Self {
-        Self { client, host, cache: Arc::default() }
+    /// Reads with a client of these settings; `host` tells how old a cached secret is.
+    pub fn new(config: Config, host: Arc<dyn Host>) -> Self {
+        let client = LazyLock::new(Box::new(|| Client::from_conf(config)) as Box<_>);
+        Self { client: Arc::new(client), host, cache: Arc::default() }
     }
 
     /// The secret of this name.

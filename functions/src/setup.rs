@@ -169,7 +169,7 @@ impl Function {
     }
 
     fn secrets(&self) -> SecretsManager {
-        SecretsManager::new(aws_sdk_secretsmanager::Client::new(&self.aws), self.machine.clone())
+        SecretsManager::new((&self.aws).into(), self.machine.clone())
     }
 
     fn principals(&self, options: ClientOptions) -> Result<PrincipalClient, Error> {

@@ -50,8 +50,7 @@ fn stored(fake: &Fake, clock: &Arc<Clock>) -> Tokens {
         .retry_config(RetryConfig::disabled())
         .allow_no_auth()
         .build();
-    let client = aws_sdk_secretsmanager::Client::from_conf(config);
-    Tokens::Stored { manager: SecretsManager::new(client, clock.clone()), prefix: "signoff/tokens/".to_owned() }
+    Tokens::Stored { manager: SecretsManager::new(config, clock.clone()), prefix: "signoff/tokens/".to_owned() }
 }
 
 fn value(text: &str) -> String {
