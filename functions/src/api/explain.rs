@@ -87,7 +87,8 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             ));
         }
         if let Some(wait) = &gate.wait {
-            let detail = format!("it is applied {wait} after it was approved, at {}", gate.time_zone.show(waited));
+            let detail =
+                format!("it is applied {wait} after it was approved, not before {}", gate.time_zone.show(waited));
             blockers.push(Blocker::new(BlockerKind::Wait, detail));
         }
         blockers.extend(closed.map(|closed| Blocker::new(closed.kind, closed.detail)));
@@ -221,7 +222,7 @@ fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
     if let Some(people) = gate.approvals_for.get(&operation) {
         let people_are = if *people == 1 { "person" } else { "different people" };
         rules.push(format!(
-            "To {operation} takes {people} {people_are} whose approval counts, whatever the rulesets ask for."
+            "It takes {people} {people_are} to {operation} it, whose approval counts, whatever the rulesets ask for."
         ));
     }
     rules.push(format!("It has to be approved and applied within {} at most.", gate.pending_timeout));

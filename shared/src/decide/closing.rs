@@ -28,7 +28,6 @@ pub(super) fn close(known: &Known<'_>) -> Next {
     let mut vanished = Vec::new();
     for known_one in known.request.status.change_requests.iter().filter(|one| is_open(one)) {
         let id = &known_one.id;
-        let closed = || Next::record(Event::ChangeRequestClosed { change_request: id.clone() }, Actor::SIGNOFF);
         let act = Act::Close(id.clone());
         match known.facts.change_requests.get(id) {
             None if give_up => stuck.push((known_one, "it could not be read".to_owned())),
@@ -51,7 +50,13 @@ pub(super) fn close(known: &Known<'_>) -> Next {
                     ));
                 }
             },
-            Some(Some(now)) if now.status == ChangeRequestStatus::Closed => return closed(),
+            Some(Some(now)) if now.status == ChangeRequestStatus::Closed => {
+                let is_ours = known.facts.has_tried(&act) && !known.facts.refused.contains_key(&act);
+                let by = if is_ours || give_up { Some(None) } else { closer(known, id) };
+                let Some(by) = by else { return Next::Look(Look::WhoClosed(id.clone())) };
+                let actor = by.map_or(Actor::SIGNOFF, Actor::Login);
+                return Next::record(Event::ChangeRequestClosed { change_request: id.clone() }, actor);
+            }
             // Somebody applied it meanwhile: it can't be closed any more, and its grant is named in the outcome.
             Some(Some(now)) if now.status == ChangeRequestStatus::Applied => {}
             Some(Some(_)) => match known.facts.refused.get(&act) {
@@ -76,6 +81,13 @@ pub(super) fn close(known: &Known<'_>) -> Next {
         Some(event) => Next::end(event, ending.actor.clone()),
         None => Next::Rest(Rest::default()),
     }
+}
+
+/// Who else than signoff closed a change request, as far as its history says; `None`: that was not looked up yet.
+fn closer(known: &Known<'_>, id: &str) -> Option<Option<Login>> {
+    let closed = known.facts.closed_by.get(id)?;
+    let by = closed.as_ref().map(|(login, _)| login.clone());
+    Some(by.filter(|login| known.request.status.principal.as_ref() != Some(login)))
 }
 
 /// Whether something at Pulumi Cloud would be left open if the request ended now.

@@ -54,7 +54,7 @@ fn held(known: &Known<'_>, gate: &Gate, applied_at: Option<Timestamp>, until: Ti
         Some((BlockerKind::Wait, opens)) => {
             let wait = status.wait.as_ref().map(ToString::to_string).unwrap_or_default();
             let shown = gate.time_zone.show(opens);
-            (BlockerKind::Wait, opens, format!("it is applied {wait} after it was approved, at {shown}"))
+            (BlockerKind::Wait, opens, format!("it is applied {wait} after it was approved, not before {shown}"))
         }
         Some((kind, opens)) => (kind, opens, format!("it was asked for {} or later", gate.time_zone.show(opens))),
         None => {
@@ -69,12 +69,20 @@ fn held(known: &Known<'_>, gate: &Gate, applied_at: Option<Timestamp>, until: Ti
             (closed.kind, closed.opens, closed.detail)
         }
     };
-    let too_late = if opens < until {
-        String::new()
-    } else {
-        format!("; its own time is up before, at {}", gate.time_zone.show(until))
+    // What is closed when its own time is over holds it up as well.
+    let then = matches!(kind, BlockerKind::Wait | BlockerKind::NotBefore)
+        .then(|| known.facts.gates.calendar(gate).closed(opens, &status.lifted))
+        .flatten();
+    let blocker = |kind, opens, detail: String| {
+        let too_late = if opens < until {
+            String::new()
+        } else {
+            format!("; its own time is up before, at {}", gate.time_zone.show(until))
+        };
+        Blocker::new(kind, format!("{detail}{too_late}"))
     };
-    let waiting = vec![Blocker::new(kind, format!("{detail}{too_late}"))];
+    let mut waiting = vec![blocker(kind, opens, detail)];
+    waiting.extend(then.map(|closed| blocker(closed.kind, closed.opens, closed.detail)));
     Some(Next::Rest(Rest { waiting, until: None, moment: Some(opens.min(until)) }))
 }
 

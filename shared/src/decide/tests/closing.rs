@@ -20,6 +20,14 @@ fn what_is_open_is_closed_first() {
             scene.facts.refused.insert(act(), "only its author may".to_owned());
         })
     };
+    let tried = |scene: &mut Scene| _ = scene.facts.tried.insert(act());
+    let closed_by = |who: Option<&str>| {
+        pending().but(|scene| {
+            scene.status("cr-1", "closed");
+            let closed = who.map(|who| (who.parse().unwrap(), None));
+            scene.facts.closed_by.insert("cr-1".to_owned(), closed);
+        })
+    };
     check!(
         "closing",
         vec![
@@ -34,6 +42,14 @@ fn what_is_open_is_closed_first() {
             ("not looked at yet", pending().but(|scene| scene.facts.change_requests.clear())),
             ("pending", pending()),
             ("closed", pending().but(|scene| scene.status("cr-1", "closed"))),
+            ("closed by bob", closed_by(Some("bob"))),
+            ("closed by signoff, in a look before", closed_by(Some("signoff-deployer"))),
+            ("closed by nobody knows whom", closed_by(None)),
+            ("closed by signoff just now", pending().but(|scene| scene.status("cr-1", "closed")).but(tried)),
+            (
+                "closed by somebody while signoff tried to",
+                refused().but(tried).but(|scene| scene.status("cr-1", "closed"))
+            ),
             ("gone", pending().but(|scene| scene.lost("cr-1"))),
             (
                 "not found for the first time",
@@ -56,12 +72,7 @@ fn what_is_open_is_closed_first() {
             ),
             ("applied meanwhile", pending().but(|scene| scene.status("cr-1", "applied"))),
             ("it can't be closed", refused()),
-            (
-                "it stays open",
-                pending().but(|scene| {
-                    scene.facts.tried.insert(act());
-                })
-            ),
+            ("it stays open", pending().but(tried)),
             (
                 "it can't be closed for a day",
                 refused().but(|scene| scene.later(SignedDuration::from_hours(CLOSING_HOURS)))

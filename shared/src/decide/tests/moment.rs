@@ -51,6 +51,17 @@ fn what_holds_an_approved_request_back() {
                 })
             ),
             (
+                "the wait, and a window that is closed when it is over",
+                approved().but(gated(SHUT)).but(|scene| {
+                    scene.request.status.wait = Some("1h".parse().unwrap());
+                    scene.request.status.wait_until = in_an_hour(scene);
+                })
+            ),
+            (
+                "asked for later, in a freeze",
+                approved().but(gated(FREEZE)).but(|scene| scene.request.status.not_before = in_an_hour(scene))
+            ),
+            (
                 "the wait, lifted",
                 approved().but(|scene| scene.request.status.wait_until = in_an_hour(scene)).but(lifted(Lift::Wait))
             ),

@@ -57,8 +57,11 @@ pub(super) fn caused(world: &mut World, before: Option<&Request>, step: &Step, e
         | Event::Submitted { .. }
         | Event::Extended { .. }
         | Event::Deploying { .. }
-        | Event::DuplicateFound { .. }
-        | Event::ChangeRequestClosed { .. } => ("signoff", actor.is_none()),
+        | Event::DuplicateFound { .. } => ("signoff", actor.is_none()),
+        Event::ChangeRequestClosed { change_request } => {
+            let closed = |who: &String| world.judge.closed.get(change_request) == Some(who);
+            ("who closed it", actor.as_ref().is_none_or(closed))
+        }
     };
     world
         .coverage
