@@ -173,6 +173,14 @@ impl StackPattern {
             && glob(&self.stack, &stack.stack)
     }
 
+    /// Whether the pattern covers every stack that the other one covers.
+    pub fn covers(&self, other: &Self) -> bool {
+        // Only a star matches a star, and then whatever that one stands for.
+        self.organization == other.organization
+            && glob(&self.project, &other.project)
+            && glob(&self.stack, &other.stack)
+    }
+
     /// The organization whose stacks it covers.
     pub fn organization(&self) -> &str {
         &self.organization
@@ -246,6 +254,17 @@ impl Gates {
     /// The gate of a stack: the first that matches.
     pub fn gate_of(&self, stack: &StackName) -> Option<&Gate> {
         self.gates.iter().find(|gate| gate.stacks.iter().any(|pattern| pattern.matches(stack)))
+    }
+
+    /// What no stack ever comes to, since an earlier gate covers the same stacks: a sentence for each such pattern. Most likely the order is wrong.
+    pub fn never_reached(&self) -> Vec<String> {
+        let all = || (1..).zip(&self.gates).flat_map(|(number, gate)| gate.stacks.iter().map(move |one| (number, one)));
+        let covered = |(number, pattern): (usize, &StackPattern)| {
+            let (first, _) = all().find(|(earlier, other)| *earlier < number && other.covers(pattern))?;
+            let pattern = String::from(pattern.clone());
+            Some(format!("gate {number} is never reached for {pattern}: gate {first} covers it, and the first goes"))
+        };
+        all().filter_map(covered).collect()
     }
 
     /// The pushes that ask for a deployment, each with its gate.
@@ -615,6 +634,24 @@ environment = "acme/credentials/prod"
             format!("{GOOD}\n[[gate]]\nstacks = [\"acme/web/prod\"]\nenvironment = \"acme/credentials/other\"\n");
         let gates = Gates::from_toml(&text).unwrap();
         assert_eq!(gates.gate_of(&"acme/web/prod".parse().unwrap()).unwrap().environment.name, "prod");
+    }
+
+    #[test]
+    fn what_an_earlier_gate_covers_is_never_reached() {
+        let after = |stacks: &str| {
+            let gate = format!("[[gate]]\nstacks = [{stacks}]\nenvironment = \"acme/credentials/other\"\n");
+            Gates::from_toml(&format!("{GOOD}\n{gate}")).unwrap().never_reached()
+        };
+        let said = |pattern: &str| {
+            vec![format!("gate 2 is never reached for {pattern}: gate 1 covers it, and the first goes")]
+        };
+        for covered in ["acme/web/prod", "acme/*/prod", "acme/web-*/prod", "acme/web-a/eu-*-1-1", "acme/web-*x/eu-*-1"]
+        {
+            assert_eq!(after(&format!("\"acme/*/staging\", \"{covered}\"")), said(covered));
+        }
+        for not in ["acme/*/*", "acme/*/prod*", "acme/web*/eu-*-1", "acme/web-*/eu-*1", "acme/web-*/*-1"] {
+            assert_eq!(after(&format!("\"{not}\"")), Vec::<String>::new(), "{not}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `signoff config check`: is this configuration good?
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -40,12 +41,17 @@ Examples:
 pub(crate) fn run(app: &App, args: &Args) -> Result<Exit, Failure> {
     let Command::Check { file } = &args.command;
     let name = line(&file.display().to_string());
-    let bytes = std::fs::read(file).map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+    let bytes = std::fs::read(file).map_err(|error| {
+        Failure::Failed(match error.kind() {
+            ErrorKind::NotFound => format!("there is no file {name}; name another: signoff config check FILE"),
+            _ => format!("{name}: {error}"),
+        })
+    })?;
     let gates = parse(&bytes);
     if app.output.json {
         app.output.document(&match &gates {
             Ok(gates) => {
-                json!({"file": name, "ok": true, "hold": gates.hold, "freezes": gates.freezes, "gate": gates.gates})
+                json!({"file": name, "ok": true, "hold": gates.hold, "freezes": gates.freezes, "gate": gates.gates, "warnings": gates.never_reached()})
             }
             Err(bad) => {
                 json!({"file": name, "ok": false, "error": {"line": bad.line, "key": bad.key, "reason": bad.reason}})
@@ -58,6 +64,9 @@ pub(crate) fn run(app: &App, args: &Args) -> Result<Exit, Failure> {
             Ok(Exit::Failed)
         }
         Ok(gates) => {
+            for warning in gates.never_reached() {
+                app.output.note(&format!("{name}: warning: {}", line(&warning)));
+            }
             if !app.output.json {
                 let table = gates::render(&json!(gates), app.output.screen());
                 let count = match gates.gates.len() {

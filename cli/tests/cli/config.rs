@@ -9,13 +9,23 @@ fn a_good_file_is_ok_and_shows_its_gates_with_their_defaults() {
     let stub = Stub::start();
     std::fs::write(stub.home.join("signoff.toml"), GOOD).unwrap();
     let run = finish(bare(&stub.home, &["config", "check"]), "").ends(0);
-    assert!(run.out.starts_with("signoff.toml: OK, 1 gate\nSTACKS"), "{run:?}");
-    assert!(
-        run.out.contains("acme/*/prod  acme/credentials/prod  update, preview, refresh, destroy  default    72h"),
-        "{run:?}"
-    );
+    assert!(run.out.starts_with("signoff.toml: OK, 1 gate\nGATE  STACKS"), "{run:?}");
+    assert!(run.out.contains("1     acme/*/prod  acme/credentials/prod  default    72h"), "{run:?}");
+    assert!(run.out.ends_with("\nGate 1: update, preview, refresh, destroy.\n"), "{run:?}");
     let json = finish(bare(&stub.home, &["config", "check", "--json"]), "").ends(0).json();
     assert_eq!((&json["ok"], &json["gate"][0]["pending-timeout"]), (&true.into(), &"72h".into()));
+}
+
+#[test]
+fn what_is_never_reached_is_warned_of() {
+    let stub = Stub::start();
+    let shadowed = "[[gate]]\nstacks = [\"acme/web/prod\"]\nenvironment = \"acme/credentials/web\"\n";
+    std::fs::write(stub.home.join("signoff.toml"), format!("{GOOD}{shadowed}")).unwrap();
+    let warning = "gate 2 is never reached for acme/web/prod: gate 1 covers it, and the first goes";
+    let run = finish(bare(&stub.home, &["config", "check"]), "").ends(0);
+    assert_eq!(run.err, format!("signoff.toml: warning: {warning}\n"));
+    let json = finish(bare(&stub.home, &["config", "check", "--json"]), "").ends(0).json();
+    assert_eq!(json["warnings"], serde_json::json!([warning]));
 }
 
 #[test]
