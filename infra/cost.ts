@@ -1,25 +1,70 @@
 /** What an installation costs in a month: counted units at public prices. `npm run cost` prints the table that the README shows. */
 
-/** What one deployment takes, from the request to its end. Counts; the larger of what was seen where they vary. */
+/**
+ * What one deployment takes, from the request to its end, without the waiting in between. `writeUnits` is what the benchmark measures. The others are
+ * estimates, rounded up, of a deployment from one environment with every webhook that the simulated Pulumi Cloud sends (seven): no test measures them.
+ */
 export const PER_DEPLOYMENT = {
   /** Write units of the table, index writes and transactions (which count twice) included, with every webhook that Pulumi Cloud sends. */
   writeUnits: 82,
-  /** Read units of the table. */
-  readUnits: 60,
-  /** Invocations of `receive`, `api`, `apply` and `deploy` together. */
+  /** Read units of the table: the request as a whole (three items) some 20 times, for looks, webhooks and calls, and some 30 single items. */
+  readUnits: 100,
+  /** Invocations: 7 of `receive`, 5 of `api` (asking, approving, looking), 13 of `apply` and `deploy`, one for each record that wakes them. */
   invocations: 25,
-  /** How long each takes, in seconds: most of it waiting for Pulumi Cloud. */
+  /** How long each takes, in seconds. Workers wait for Pulumi Cloud, some for ten calls; all others are much shorter. */
   secondsEach: 1,
-  /** Calls that come through the HTTP API: people, pipelines and webhooks. */
+  /** Calls that come through the HTTP API: 7 webhooks, and those of people and pipelines. */
   httpCalls: 15,
-  /** What stays in the table for good (state, events, work), in KB. */
+  /** What stays in the table for good, in KB: state, seven events, work and ring, each below 1 KB, their index entries, and 100 bytes for each of these. */
   storedKb: 12,
 };
 
-/** What each sweep takes, whether or not there is something to do: four parts of the index, for what is due and for the oldest that is open. */
+/**
+ * How often the clock looks at an open request, by its age in minutes, in sweeps: `cadence` in shared/src/look.rs. Whether it waits for its approval or for
+ * its deployment makes no difference.
+ */
+export const CADENCE = [
+  { before: 60, sweeps: 1 },
+  { before: 24 * 60, sweeps: 5 },
+  { before: Number.POSITIVE_INFINITY, sweeps: 15 },
+];
+
+/** How long a deployment is assumed to wait, in minutes: from the asking to its last approval, and from there to its end. */
+export const WAITING = { approval: 120, deployment: 10 };
+
+/**
+ * What each look takes that the clock brings about and that finds nothing new, with one change request. The write units follow from the writes by the rules
+ * of the benchmark, all items being below 1 KB. The others are estimates, rounded up. The call to Pulumi Cloud (one for each change request, or for the
+ * stack's deployments) costs nothing here but time.
+ */
+export const PER_LOOK = {
+  /** The sweep moves `due` (the item; its index entry goes, and appears: 3) and rings (1); the look takes the lease (1) and leaves a new `due` (3). */
+  writeUnits: 8,
+  /** The request, three items, for the sweep and for the look; the gates; the stack's line, where the gate minds what is newer. */
+  readUnits: 8,
+  /** Of `apply` or `deploy`. Fewer where one batch brings several looks. */
+  invocations: 1,
+  /** Some reads and writes, most of it the call to Pulumi Cloud; with what the sweep takes longer for it. */
+  seconds: 0.5,
+};
+
+/**
+ * What each sweep takes, whether or not there is something to do. The units follow from the reads and writes: half a unit for each of the four parts of the
+ * index, for what is due and for the oldest that is open, and the mark that one sweep is at it. (Every fifth reads the gates, too.) The time is an estimate.
+ */
 export const PER_SWEEP = { writeUnits: 1, readUnits: 4, seconds: 0.1 };
 
-/** What notices take besides, where there is a channel. */
+/** What somebody takes besides who stays at `signoff request --wait`, or `watch`, until the end. The time is an estimate, rounded up. */
+export const WATCHED = {
+  /** How often the command line asks if nothing changes: `SLOWEST` in cli/src/commands/watch.rs. */
+  everySeconds: 5,
+  /** The request, three items. */
+  readUnits: 3,
+  /** How long `api` takes: these reads, and once a minute a call to Pulumi Cloud, whose token it is. */
+  seconds: 0.05,
+};
+
+/** What notices take besides, where there is a channel. How long they take is an estimate, and so are their reads, rounded up. */
 export const NOTICES = {
   /** Of a deployment that goes well: it waits, is approved, runs, is over. */
   perDeployment: 4,
@@ -49,11 +94,11 @@ export const FIXED = {
   secrets: 2,
   /** How often a secret is read in a month at most: each of two workers every five minutes. */
   secretReads: 17_520,
-  alarms: 26,
+  alarms: 28,
   /** Series of the functions' own metrics. */
   metrics: 40,
   dashboards: 1,
-  /** What one invocation writes to its log, metrics and access log included, in KB. */
+  /** What one invocation writes to its log, metrics and access log included, in KB: an estimate, rounded up. */
   logKb: 2,
 };
 
@@ -79,16 +124,28 @@ export const PRICES = {
 const MONTHS = 12;
 const KB_IN_GB = 1e6;
 
+/** How often the clock looks at a request in its first so many minutes, with one sweep a minute. */
+export function looks(minutes: number): number {
+  const next = (age: number) => age + (CADENCE.find(({ before }) => age < before)?.sweeps ?? 1);
+  let count = 0;
+  for (let age = next(0); age <= minutes; age = next(age)) count += 1;
+  return count;
+}
+
 /** One installation's month, by what is paid for, in dollars. */
 export function monthly(deployments: number): Record<string, number> {
   const { sweeps, memoryGb } = FIXED;
-  const invocations = deployments * PER_DEPLOYMENT.invocations;
-  const seconds = invocations * PER_DEPLOYMENT.secondsEach + sweeps * PER_SWEEP.seconds;
+  const looked = deployments * looks(WAITING.approval + WAITING.deployment);
+  const asked = deployments * PER_DEPLOYMENT.invocations;
+  const invocations = asked + looked * PER_LOOK.invocations;
+  const seconds = asked * PER_DEPLOYMENT.secondsEach + looked * PER_LOOK.seconds + sweeps * PER_SWEEP.seconds;
+  const units = (kind: "writeUnits" | "readUnits") =>
+    deployments * PER_DEPLOYMENT[kind] + looked * PER_LOOK[kind] + sweeps * PER_SWEEP[kind];
   const storedGb = (deployments * MONTHS * PER_DEPLOYMENT.storedKb) / KB_IN_GB;
   const logGb = ((invocations + sweeps) * FIXED.logKb) / KB_IN_GB;
   return {
-    "Table: writes": (deployments * PER_DEPLOYMENT.writeUnits + sweeps * PER_SWEEP.writeUnits) * PRICES.writeUnit,
-    "Table: reads": (deployments * PER_DEPLOYMENT.readUnits + sweeps * PER_SWEEP.readUnits) * PRICES.readUnit,
+    "Table: writes": units("writeUnits") * PRICES.writeUnit,
+    "Table: reads": units("readUnits") * PRICES.readUnit,
     "Table: storage and recovery, after a year": storedGb * (PRICES.storedGb + PRICES.recoverableGb),
     "Lambda: invocations": (invocations + sweeps) * PRICES.invocation,
     "Lambda: time": seconds * memoryGb * PRICES.gbSecond,
@@ -120,6 +177,19 @@ export function notices(deployments: number): number {
   );
 }
 
+/** What it costs in a month besides if somebody stays at each deployment until its end, in dollars. */
+export function watched(deployments: number): number {
+  const asks = deployments * (((WAITING.approval + WAITING.deployment) * 60) / WATCHED.everySeconds);
+  return (
+    asks *
+    (PRICES.httpCall +
+      PRICES.invocation +
+      WATCHED.readUnits * PRICES.readUnit +
+      WATCHED.seconds * FIXED.memoryGb * PRICES.gbSecond +
+      (FIXED.logKb / KB_IN_GB) * PRICES.logGb)
+  );
+}
+
 /** The table, in Markdown. */
 export function table(months: number[] = [10, 1_000, 100_000]): string {
   const each = months.map(monthly);
@@ -133,6 +203,7 @@ export function table(months: number[] = [10, 1_000, 100_000]): string {
     ...Object.keys(monthly(0)).map((what) => row([what, ...each.map((month) => dollars(month[what] ?? 0))])),
     row(["**Together**", ...total.map((amount) => `**${dollars(amount)}**`)]),
     row(["Notices to one channel, besides", ...months.map((count) => dollars(notices(count)))]),
+    row(["Somebody at `--wait` for each, besides", ...months.map((count) => dollars(watched(count)))]),
   ].join("\n");
 }
 

@@ -179,7 +179,7 @@ for (const rule of settings.approvalRules) approvalRule(rule, there);
 for (const team of settings.teams) principalTeam(site, team, there);
 
 // For those who look after it.
-gateAlarms(site, { api: http, reconcile, notify });
+gateAlarms(site, { table, api: http, reconcile, notify });
 const functions = { receive, api, apply: apply.function, deploy: deploy.function, reconcile };
 const page = dashboard(site, notify === undefined ? functions : { ...functions, notify });
 

@@ -3,6 +3,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BadConfiguration, bool, byName, checked, type Decoder, fields, list, text, whole, word } from "./decode";
 import { type Gates, gateOf, hasPushes, principalsOf, readGates, stored } from "./gates";
+import { badName, badPolicies } from "./limits";
 import { badChannel, badChannelSecret, type Channel } from "./notices";
 import { badEnvironment, badLogin, badPrincipal, badStack, partsOf } from "./names";
 
@@ -52,7 +53,7 @@ export interface Settings {
   sweepMinutes: number;
   parallelization: number;
   throttling: { rate: number; burst: number };
-  /** `aws`, `create`, or the ARN of a key. */
+  /** `aws`, `create`, or the ARN of a key, which is none of an alias. */
   encryptionKey: string;
   checkpoints: { enabled: boolean; retentionDays: number; mode: "GOVERNANCE" | "COMPLIANCE" };
   webhook: { manage: boolean; generation: number; acceptPrevious: boolean };
@@ -71,7 +72,7 @@ export interface Settings {
 }
 
 /** The retention times that CloudWatch Logs knows, up to ten years, in days. */
-const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288];
+const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /**
  * How many bytes the gates may have as they are stored: they are one item of the table, which takes 400 KB (409,600 bytes), keys and names of attributes included.
@@ -104,7 +105,13 @@ const arn = (service: string) =>
       ? undefined
       : `an ARN of ${service} has to stand here`,
   );
-const key: Decoder<string> = (value, path) => (value === "aws" || value === "create" ? value : arn("kms")(value, path));
+const keyArn = checked((given) => {
+  if (/^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key\/[A-Za-z0-9-]+$/.test(given)) return undefined;
+  if (!/^(arn:.*:)?alias\//.test(given)) return "aws, create or the ARN of a key, arn:aws:kms:…:key/…, has to stand here";
+  const why = "this is an alias, which IAM does not resolve in a policy: the functions would be denied the key";
+  return `${why}; give the ARN of the key itself (aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn)`;
+});
+const key: Decoder<string> = (value, path) => (value === "aws" || value === "create" ? value : keyArn(value, path));
 const retention: Decoder<number> = (value, path) => {
   const days = whole(1, 3653)(value, path);
   if (RETENTIONS.includes(days)) return days;
@@ -180,6 +187,8 @@ const TEXTS = [
 
 /** Reads the stack's configuration, all of it. What is wrong or unknown stops the preview, with the key and the reason. */
 export function readSettings(): Settings {
+  const bad = badName(pulumi.getProject(), pulumi.getStack());
+  if (bad !== undefined) throw new pulumi.RunError(bad);
   const config = new pulumi.Config("signoff");
   try {
     return checkedTogether(read(config));
@@ -246,6 +255,8 @@ function checkedTogether(settings: Settings): Settings {
   if (without !== undefined) {
     throw new BadConfiguration("tokens", `the principal ${without} of a gate has no token`);
   }
+  const tooMany = badPolicies(settings);
+  if (tooMany !== undefined) throw new BadConfiguration("gates", tooMany);
   if (webhook.acceptPrevious && webhook.generation === 1) {
     throw new BadConfiguration("webhook.acceptPrevious", "there is no secret before that of generation 1");
   }

@@ -16,15 +16,33 @@ const SERVER_ERRORS = 3;
 
 /** What the alarms look at. */
 export interface Watched {
+  table: aws.dynamodb.Table;
   api: aws.apigatewayv2.Api;
   reconcile: RustFunction;
   /** Only there where there is something to tell. */
   notify: RustFunction | undefined;
 }
 
+/** What the bad outcomes mean, and where to look. */
+const MEANINGS: { [W in keyof typeof BAD_OUTCOMES]: Record<(typeof BAD_OUTCOMES)[W][number], string> } = {
+  apply: {
+    error: "A request ended with an error before it was granted. `signoff list` shows which, and its outcome what to do.",
+    "applied-in-part":
+      "A request ended before it was granted although something of it had been applied: a grant may be live, and nothing came of it. `signoff list` shows which, and its outcome what to do; the grant stays open until it ends.",
+  },
+  deploy: {
+    failed: "A deployment failed. `signoff list` shows of which request, and its outcome what to do.",
+    error:
+      "A granted request ended with an error: its deployment could not be created, or not be followed. `signoff list` shows which, and its outcome what to do.",
+    expired:
+      "A deployment was not created before its grant ran out, or before the latest time that was asked for. `signoff list` shows of which request, and its outcome what to do.",
+  },
+};
+
 /** Sets the alarms of the gate. */
-export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): void {
+export function gateAlarms(site: Site, { table, api, reconcile, notify }: Watched): void {
   const own = { namespace: namespaceOf(site.settings), threshold: 0, statistic: "Sum" } as const;
+  const { sweepMinutes: sweeps } = site.settings;
   const { pendingHours } = site.settings.alarms;
   alarm(site, "pending", {
     ...own,
@@ -32,21 +50,16 @@ export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): voi
     metric: METRICS.pendingAge,
     statistic: "Maximum",
     threshold: pendingHours * 60 * 60,
+    // It is measured at each sweep, and silence ends the alarm: no stretch may be without a sweep.
+    minutes: Math.max(5, 2 * sweeps),
   });
-  for (const outcome of BAD_OUTCOMES) {
-    const dimensions = { Outcome: outcome };
-    alarm(site, `apply-${outcome}`, {
-      ...own,
-      meaning: `Approved requests could not be applied (${outcome}). \`signoff list\` shows which, and their outcome what to do.`,
-      metric: METRICS.applyOutcomes,
-      dimensions,
-    });
-    alarm(site, `deploy-${outcome}`, {
-      ...own,
-      meaning: `Deployments ended badly (${outcome}). \`signoff list\` shows which, and their outcome what to do.`,
-      metric: METRICS.deployOutcomes,
-      dimensions,
-    });
+  for (const outcome of BAD_OUTCOMES.apply) {
+    const ended = { metric: METRICS.applyOutcomes, dimensions: { Outcome: outcome } };
+    alarm(site, `apply-${outcome}`, { ...own, ...ended, meaning: MEANINGS.apply[outcome] });
+  }
+  for (const outcome of BAD_OUTCOMES.deploy) {
+    const ended = { metric: METRICS.deployOutcomes, dimensions: { Outcome: outcome } };
+    alarm(site, `deploy-${outcome}`, { ...own, ...ended, meaning: MEANINGS.deploy[outcome] });
   }
   alarm(site, "bad-signatures", {
     ...own,
@@ -69,7 +82,14 @@ export function gateAlarms(site: Site, { api, reconcile, notify }: Watched): voi
     dimensions: { ApiId: api.id },
     threshold: SERVER_ERRORS,
   });
-  const sweeps = site.settings.sweepMinutes;
+  alarm(site, "table-throttles", {
+    ...own,
+    meaning:
+      "Writes to the table are throttled: a sudden burst is more than it has grown to, or the account's quota for a table is used up. Workers come again by themselves, and callers are told to. The table's metrics at DynamoDB show the burst, Service Quotas the quota.",
+    namespace: "AWS/DynamoDB",
+    metric: "WriteThrottleEvents",
+    dimensions: { TableName: table.name },
+  });
   alarm(site, "no-sweep", {
     ...own,
     meaning:

@@ -13,7 +13,10 @@ export const METRICS = {
   pendingAge: "PendingAge",
   /** From the asking to enough approvals, in seconds. */
   approvalLatency: "ApprovalLatency",
-  /** What became of requests that were to be applied, by `Outcome`: `granted`, or the state in which one ended before that. */
+  /**
+   * What became of requests that were to be applied, by `Outcome`: `granted`, or the state in which one ended before that; `applied-in-part`, if one
+   * did although something had been applied.
+   */
   applyOutcomes: "ApplyOutcomes",
   /** What became of granted requests, by `Outcome`: the state in which one ended. */
   deployOutcomes: "DeployOutcomes",
@@ -33,7 +36,10 @@ export const METRICS = {
   givenUp: "NoticesGivenUp",
 } as const;
 
-/** The outcomes that somebody has to look at. */
-export const BAD_OUTCOMES = ["failed", "error"] as const;
+/** The outcomes that somebody has to look at, by worker. Those that people bring about, such as `rejected`, are none. */
+export const BAD_OUTCOMES = {
+  apply: ["error", "applied-in-part"],
+  deploy: ["failed", "error", "expired"],
+} as const;
 /** What becomes of a delivery. */
 export const VERDICTS = ["accepted", "duplicate", "bad-signature", "refused"] as const;

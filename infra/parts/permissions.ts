@@ -4,10 +4,11 @@ import type * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { FunctionName } from "../config/settings";
 import type { Statement } from "./policy";
-import { INDEXES, LEADING, NOTICES } from "./schema";
+import { INDEXES, LEADING, NOTICES, SHARDS } from "./schema";
 
 type Kind = keyof typeof LEADING;
-type Index = keyof typeof INDEXES;
+/** The indexes that are asked as a whole: their partitions are named after organizations. */
+type Index = Exclude<keyof typeof INDEXES, "due">;
 
 /** What a function does to which items, in DynamoDB's words. A transaction takes the permissions of the writes in it. */
 interface Access {
@@ -17,8 +18,8 @@ interface Access {
   put?: Kind[];
   update?: Kind[];
   indexes?: Index[];
-  /** Whether it may see which notices are due, and nothing else of that index. */
-  notices?: true;
+  /** The partitions of the index `due` that it may ask: requests and notices are not in the same. */
+  due?: readonly string[];
 }
 
 /** The table of who does what. Nobody deletes anything, nobody scans, and nobody but the program writes the gates. */
@@ -30,14 +31,15 @@ export const ACCESS: Record<FunctionName, Access> = {
     query: ["request"],
     put: ["idempotency", "request"],
     update: ["line", "request"],
-    indexes: ["byOrganization", "byDay", "due"],
+    indexes: ["byOrganization", "byDay"],
+    due: SHARDS,
   },
   apply: {
     get: ["changeRequest", "gates", "line", "request"],
     batchGet: ["request"],
     put: ["changeRequest", "once", "request"],
     update: ["line", "lock", "request"],
-    indexes: ["due"],
+    due: SHARDS,
   },
   deploy: {
     get: ["gates", "line", "request"],
@@ -50,14 +52,14 @@ export const ACCESS: Record<FunctionName, Access> = {
     batchGet: ["request"],
     put: ["once", "request"],
     update: ["request"],
-    indexes: ["due"],
+    due: SHARDS,
   },
   notify: {
     get: ["gates"],
     batchGet: ["request"],
     query: ["request"],
     update: ["request"],
-    notices: true,
+    due: [NOTICES],
   },
 };
 
@@ -97,19 +99,20 @@ export function tableStatements(table: aws.dynamodb.Table, access: Access, prefi
       resources: indexes.map((index) => pulumi.interpolate`${table.arn}/index/${INDEXES[index].name}`),
     });
   }
-  if (access.notices === true) {
+  const due = access.due ?? [];
+  if (due.length > 0) {
     statements.push({
-      sid: `${prefix}QueryNotices`,
+      sid: `${prefix}QueryDue`,
       actions: ["dynamodb:Query"],
       resources: [pulumi.interpolate`${table.arn}/index/${INDEXES.due.name}`],
-      conditions: leading([NOTICES]),
+      conditions: leading(due),
     });
   }
   return statements;
 }
 
 /** Partition keys like these, and no others. */
-function leading(keys: string[]): NonNullable<Statement["conditions"]> {
+function leading(keys: readonly string[]): NonNullable<Statement["conditions"]> {
   return {
     "ForAllValues:StringLike": { "dynamodb:LeadingKeys": keys },
     // For all of no values anything holds, so there has to be one.

@@ -12,6 +12,8 @@ export const INDEXES = {
   due: { name: "due", hash: "shard", range: "due", type: "N" },
 } as const;
 
+/** The partitions of the index `due` that open requests are in. */
+export const SHARDS = ["0", "1", "2", "3"] as const;
 /** The partition of the index `due` that notices are in, and nothing else. */
 export const NOTICES = "notices";
 

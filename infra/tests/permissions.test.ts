@@ -91,6 +91,22 @@ test("nobody deletes, scans or writes the gates", () => {
   }
 });
 
+test("who looks for requests sees no notices, and who looks for notices no requests", () => {
+  const asked = functionsOf(most).map((name) => {
+    const due = allowed(most, name).filter(({ Resource }) => Resource.some((arn) => arn.endsWith("/index/due")));
+    return [name, due.flatMap(({ Condition }) => Condition?.["ForAllValues:StringLike"]?.["dynamodb:LeadingKeys"] ?? "all")];
+  });
+  const { SHARDS: requests, NOTICES } = schema;
+  assert.deepEqual(Object.fromEntries(asked), {
+    receive: [],
+    api: [...requests],
+    apply: [...requests],
+    deploy: [],
+    reconcile: [...requests],
+    notify: [NOTICES],
+  });
+});
+
 test("each secret is read by those that must, and by nobody else", () => {
   const secrets = (name: string) => reading(allowed(most, name)).map((arn) => arn.split(":secret:signoff-test/")[1]);
   const webhooks = ["webhook-3-AbCdEf", "webhook-2-AbCdEf"];
@@ -158,6 +174,8 @@ test("keys, indexes and attributes are those of the functions", () => {
   const constant = (name: string) => new RegExp(`const ${name}: &str = "([^"]+)"`).exec(source)?.[1];
   assert.deepEqual([constant("PK"), constant("SK"), constant("EXPIRES")], [schema.PK, schema.SK, schema.EXPIRES]);
   assert.equal(constant("NOTICES"), schema.NOTICES);
+  const shards = /const SHARDS: \[&str; \d+\] = (\[[^\]]+\]);/.exec(source)?.[1] ?? "";
+  assert.deepEqual(JSON.parse(shards), schema.SHARDS);
   const { byOrganization, byDay, due } = schema.INDEXES;
   const index = (...names: string[]) => names.map(constant);
   assert.deepEqual(index("BY_ORGANIZATION", "ORGANIZATION", "ID"), [

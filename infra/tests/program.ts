@@ -124,18 +124,19 @@ export function mocks(resources: Declared[], surprises: string[]): pulumi.runtim
 
 /**
  * Runs the program with this configuration: keys without `signoff:`, data as data. The archives are for the architecture that is configured, unless
- * `beside` says from where to run it.
+ * `beside` says from where to run it. `stack` is the stack's name.
  */
 export async function run(
   config: Record<string, unknown>,
   secretKeys: string[] = ["tokens", "githubToken", "channelSecrets"],
   beside: string = packaged(config.architecture === "arm64" ? "arm64" : "x86_64"),
+  stack = "test",
 ): Promise<Run> {
   process.chdir(beside);
   const resources: Declared[] = [];
   const options = new Map<string, Pick<Declared, "urn" | "protect" | "retainOnDelete" | "after">>();
   const surprises: string[] = [];
-  await pulumi.runtime.setMocks(mocks(resources, surprises), "signoff", "test", false);
+  await pulumi.runtime.setMocks(mocks(resources, surprises), "signoff", stack, false);
   watch(options);
   configure(config, secretKeys);
   const exported = load();

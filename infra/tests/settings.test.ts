@@ -46,8 +46,16 @@ const BAD: [Record<string, unknown>, RegExp][] = [
     /^signoff:publicUrl: an address begins with https:\/\/ and has no path$/,
   ],
   [{ installation: "two words" }, /^signoff:installation: one word/],
-  [{ encryptionKey: "alias/mine" }, /^signoff:encryptionKey: an ARN of kms/],
-  [{ encryptionKey: "arn:aws:kms:eu-central-1:111122223333:*" }, /^signoff:encryptionKey: an ARN of kms/],
+  ...["alias/mine", "arn:aws:kms:eu-central-1:111122223333:alias/mine"].map((encryptionKey): (typeof BAD)[number] => [
+    { encryptionKey },
+    /^signoff:encryptionKey: this is an alias, which IAM does not resolve in a policy: the functions would be denied the key; give the ARN of the key itself/,
+  ]),
+  ...["*", "key/*", "key/", "key/0a1b/2c", "key/0a_1b"].map((rest): (typeof BAD)[number] => [
+    { encryptionKey: `arn:aws:kms:eu-central-1:111122223333:${rest}` },
+    /^signoff:encryptionKey: aws, create or the ARN of a key, arn:aws:kms:…:key\/…, has to stand here$/,
+  ]),
+  [{ encryptionKey: "0a1b2c3d" }, /^signoff:encryptionKey: aws, create or the ARN of a key/],
+  [{ encryptionKey: "arn:aws:sns:eu-central-1:111122223333:key/0a1b" }, /^signoff:encryptionKey: aws, create or the ARN/],
   [
     { checkpoints: { enabled: "yes" } },
     /^signoff:checkpoints\.enabled: invalid type: string "yes", expected a boolean$/,
@@ -179,6 +187,17 @@ test("the example is good, and shows every key", async () => {
   assert.ok(freezes.length > 0);
   const every = ["principal", "runs-as", "access-duration", "grant-expiration", "pending-timeout", "self-approval", "commit"];
   for (const key of [...every, ...Object.keys(MOST.gates.gate[0] ?? {})]) assert.ok(key in (gate[0] ?? {}), key);
+});
+
+test("a key in several regions is a key, and logs may be kept for ten years", async () => {
+  await runOf("least");
+  const settings = (config: Record<string, unknown>) => {
+    configure({ ...LEAST, ...config }, ["tokens"]);
+    return readSettings();
+  };
+  const encryptionKey = "arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-0a1b2c3d4e5f0a1b2c3d4e5f0a1b2c3d";
+  assert.equal(settings({ encryptionKey }).encryptionKey, encryptionKey);
+  assert.equal(settings({ logRetentionDays: 3653 }).logRetentionDays, 3653);
 });
 
 /** The keys of a part of the example that say nothing of a default, with their values. */

@@ -177,7 +177,7 @@ test("each installation has its metrics for itself: functions, alarms and dashbo
   for (const run of [least, most]) {
     for (const name of functionsOf(run)) assert.equal(variables(run, name).SIGNOFF_METRICS_NAMESPACE, own, name);
     const namespaces = all(run, "aws:cloudwatch/metricAlarm:MetricAlarm").map(({ inputs }) => String(inputs.namespace));
-    assert.deepEqual([...new Set(namespaces)].sort(), ["AWS/ApiGateway", "AWS/Lambda", "AWS/SQS", own]);
+    assert.deepEqual([...new Set(namespaces)].sort(), ["AWS/ApiGateway", "AWS/DynamoDB", "AWS/Lambda", "AWS/SQS", own]);
     const shown = String(one(run, "aws:cloudwatch/dashboard:Dashboard", "dashboard").inputs.dashboardBody);
     const { widgets } = JSON.parse(shown) as { widgets: { properties: { metrics: unknown[][] } }[] };
     for (const [first] of widgets.flatMap(({ properties }) => properties.metrics)) {
@@ -393,15 +393,7 @@ test("alarms on everything that somebody has to look at, and a page that shows i
     const tells = functionsOf(run).includes("notify");
     for (const name of ["notices-given-up", "no-notices"]) assert.equal(there.includes(name), tells, name);
   }
-  const gate = [
-    "pending",
-    "apply-failed",
-    "apply-error",
-    "deploy-failed",
-    "deploy-error",
-    "bad-signatures",
-    "token-refused",
-  ];
+  const gate = ["pending", "bad-signatures", "token-refused", "table-throttles"];
   for (const name of [...gate, "apply-lag", "deploy-lag", "server-errors", "no-sweep"])
     assert.ok(alarms.includes(name), name);
   const silent = one(least, "aws:cloudwatch/metricAlarm:MetricAlarm", "no-sweep").inputs;
@@ -416,7 +408,13 @@ test("alarms on everything that somebody has to look at, and a page that shows i
     "one wrong signature tells, for an hour",
   );
   assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "no-sweep").inputs.period, 900);
-  assert.equal(one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "pending").inputs.threshold, 8 * 3600);
+  const pending = (of: Run) => one(of, "aws:cloudwatch/metricAlarm:MetricAlarm", "pending").inputs;
+  assert.equal(pending(most).threshold, 8 * 3600);
+  assert.deepEqual([pending(least).period, pending(most).period], [300, 600], "in each period there is a sweep");
+  const throttled = one(most, "aws:cloudwatch/metricAlarm:MetricAlarm", "table-throttles").inputs;
+  assert.deepEqual([throttled.namespace, throttled.metricName], ["AWS/DynamoDB", "WriteThrottleEvents"]);
+  assert.deepEqual(throttled.dimensions, { TableName: "signoff-restored" });
+  assert.deepEqual([throttled.statistic, throttled.threshold, throttled.treatMissingData], ["Sum", 0, "notBreaching"]);
   for (const { inputs } of all(most, "aws:cloudwatch/metricAlarm:MetricAlarm")) {
     assert.deepEqual(inputs.alarmActions, MOST.alarms.topics);
   }
@@ -430,6 +428,29 @@ test("alarms on everything that somebody has to look at, and a page that shows i
     const shown = widgets.some(({ properties }) => properties.title === "Notices given up");
     assert.equal(shown, functionsOf(run).includes("notify"));
   }
+});
+
+test("an alarm on each outcome that somebody has to look at, and each of them is one that is written", () => {
+  const found = all(least, "aws:cloudwatch/metricAlarm:MetricAlarm").filter(({ inputs }) => {
+    return ["ApplyOutcomes", "DeployOutcomes"].includes(String(inputs.metricName));
+  });
+  const each = found.map(({ name, inputs }) => [name, inputs.metricName, (inputs.dimensions as Inputs).Outcome]);
+  assert.deepEqual(each.sort(), [
+    ["apply-applied-in-part", "ApplyOutcomes", "applied-in-part"],
+    ["apply-error", "ApplyOutcomes", "error"],
+    ["deploy-error", "DeployOutcomes", "error"],
+    ["deploy-expired", "DeployOutcomes", "expired"],
+    ["deploy-failed", "DeployOutcomes", "failed"],
+  ]);
+  const source = (file: string) => readFileSync(path.join(__dirname, "../../shared/src", file), "utf8");
+  const written = source("request.rs") + source("measure.rs");
+  for (const [name, , outcome] of each) assert.ok(written.includes(`"${outcome}"`), String(name));
+  for (const { name, inputs } of found) {
+    assert.deepEqual([inputs.statistic, inputs.threshold], ["Sum", 0], name);
+    assert.match(String(inputs.alarmDescription), /`signoff list` shows /, name);
+  }
+  const inPart = one(least, "aws:cloudwatch/metricAlarm:MetricAlarm", "apply-applied-in-part").inputs;
+  assert.match(String(inPart.alarmDescription), /; the grant stays open until it ends\.$/);
 });
 
 test("the outputs say where it is and how to try it, and no secret", () => {
