@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Cancel(commands::cancel::Args),
     /// Approve a request, at Pulumi Cloud, with your own token
     Approve(commands::approve::Args),
+    /// Say no to a request, at Pulumi Cloud, with your own token
+    Reject(commands::reject::Args),
     /// Lift a window, a freeze, the wait or the line from a request; never an approval
     BreakGlass(commands::break_glass::Args),
     /// List the gates

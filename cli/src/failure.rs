@@ -93,7 +93,7 @@ impl Failure {
     pub(crate) fn passes(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(refusal) => matches!(refusal.status, 429 | 500 | 502 | 503 | 504),
+            Self::Refused(refusal) => !refusal.is_limit && matches!(refusal.status, 429 | 500 | 502 | 503 | 504),
             _ => false,
         }
     }
@@ -121,4 +121,6 @@ pub(crate) struct Refusal {
     pub(crate) errors: Vec<String>,
     /// When to try again.
     pub(crate) retry_after: Option<Duration>,
+    /// There are too many open requests: only the end of one of them helps.
+    pub(crate) is_limit: bool,
 }

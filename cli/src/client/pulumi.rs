@@ -88,6 +88,16 @@ impl Pulumi {
         }
         self.http.call(Method::POST, url, HeaderMap::new(), Some(&body)).await.map(drop)
     }
+
+    /// Closes a change request, which can't be opened again.
+    ///
+    /// # Errors
+    /// As every call.
+    pub(crate) async fn close(&self, organization: &str, id: &str, comment: &str) -> Result<(), Failure> {
+        let url = self.http.base.join(&["api", "change-requests", organization, checked(id)?, "close"]);
+        let body = json!({"comment": comment});
+        self.http.call(Method::POST, url, HeaderMap::new(), Some(&body)).await.map(drop)
+    }
 }
 
 /// An id that signoff names goes into an address with the reviewer's token: it has to be an id and nothing else.

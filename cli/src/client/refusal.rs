@@ -11,6 +11,9 @@ use crate::failure::Refusal;
 /// The longest that a server may ask to be left alone.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// The type of the problem that there are too many open requests.
+const TOO_MANY: &str = "/problems/too-many";
+
 /// The API's words, and the command line's for them.
 const WORDS: [(&str, &str); 6] = [
     ("GET /v1/gates", "`signoff gates`"),
@@ -39,7 +42,8 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal 
     };
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-    Refusal { status, title, detail, errors, retry_after }
+    let is_limit = body["type"] == TOO_MANY;
+    Refusal { status, title, detail, errors, retry_after, is_limit }
 }
 
 /// What is wrong with one field, behind the option or argument that gives it.

@@ -15,6 +15,7 @@ use crate::client::model::{ChangeRequest, Request};
 use crate::client::pulumi::Proposal;
 use crate::client::signoff::Signoff;
 use crate::failure::{Exit, Failure};
+use crate::render::request::awaited;
 use crate::render::text::line;
 
 /// The longest comment, in characters.
@@ -75,7 +76,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let pulumi = app.pulumi(args.pulumi_url.clone())?;
     let request = Request::from_json(&signoff.request(args.id).await?)?;
-    let organization = approvable(&request, args.id)?;
+    let organization = reviewable(&request, args.id, "approve")?;
     if !args.yes && !io::stdin().is_terminal() {
         return Err(Failure::Usage("there is nobody to ask whether to approve: say --yes".to_owned()));
     }
@@ -93,7 +94,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let is_refused = fates.iter().any(|fate| matches!(fate, Fate::Refused(_)));
     let is_ready = fates.iter().any(|fate| matches!(fate, Fate::Ready(_)));
     if !is_refused && is_ready {
-        if !args.yes && !confirmed(pulumi.base(), &mut io::stderr(), &mut io::stdin().lock())? {
+        if !args.yes && !confirmed("Approve", pulumi.base(), &mut io::stderr(), &mut io::stdin().lock())? {
             app.output.note("Nothing was approved.");
             return Ok(Exit::Failed);
         }
@@ -110,8 +111,8 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Whether the request can be approved now, and the organization in which.
-fn approvable(request: &Request, id: RequestId) -> Result<String, Failure> {
+/// Whether the request can be reviewed now, and the organization in which.
+pub(super) fn reviewable(request: &Request, id: RequestId, what: &str) -> Result<String, Failure> {
     if request.id != id.to_string() {
         return Err(Failure::Failed("the server's answer is another request".to_owned()));
     }
@@ -121,7 +122,7 @@ fn approvable(request: &Request, id: RequestId) -> Result<String, Failure> {
             let why = format!("{id} is not submitted to its reviewers yet: try again in a moment");
             return Err(Failure::Failed(why));
         }
-        state => return Err(Failure::Failed(format!("{id} is {state}: there is nothing to approve"))),
+        state => return Err(Failure::Failed(format!("there is nothing to {what}: the state of {id} is {state}"))),
     }
     if request.change_requests.is_empty() {
         return Err(Failure::Failed(format!("{id} has no change requests")));
@@ -133,13 +134,8 @@ fn approvable(request: &Request, id: RequestId) -> Result<String, Failure> {
 
 /// Whether what Pulumi Cloud shows is what signoff says that it submitted for this request.
 fn judge(id: RequestId, recorded: &ChangeRequest, found: &Proposal) -> Fate {
-    let mut mark = found.description.lines().next().unwrap_or_default().split(' ');
-    let is_marked = mark.next() == Some("signoff") && mark.next_back() == Some(id.to_string().as_str());
-    if !is_marked || found.action != "open" {
-        return Fate::Refused(format!("it does not say at Pulumi Cloud that it is {id}'s"));
-    }
-    if found.environment() != recorded.environment {
-        return Fate::Refused(format!("it is about {} at Pulumi Cloud", found.environment()));
+    if let Some(why) = stranger(id, recorded, found) {
+        return Fate::Refused(why);
     }
     let latest = found.latest_revision_number;
     if let Some(revision) = recorded.revision.filter(|revision| *revision != latest) {
@@ -152,25 +148,41 @@ fn judge(id: RequestId, recorded: &ChangeRequest, found: &Proposal) -> Fate {
     }
 }
 
-/// Shows, besides the result, what the reviewer is about to approve.
-fn describe(app: &App, recorded: &ChangeRequest, proposal: &Proposal) {
+/// Why what Pulumi Cloud shows under a change request's id is none of this request's.
+pub(super) fn stranger(id: RequestId, recorded: &ChangeRequest, found: &Proposal) -> Option<String> {
+    let mut mark = found.description.lines().next().unwrap_or_default().split(' ');
+    let is_marked = mark.next() == Some("signoff") && mark.next_back() == Some(id.to_string().as_str());
+    if !is_marked || found.action != "open" {
+        return Some(format!("it does not say at Pulumi Cloud that it is {id}'s"));
+    }
+    let environment = found.environment();
+    (environment != recorded.environment).then(|| format!("it is about {environment} at Pulumi Cloud"))
+}
+
+/// Shows, besides the result, what the reviewer is about to decide on.
+pub(super) fn describe(app: &App, recorded: &ChangeRequest, proposal: &Proposal) {
     app.output.note(&format!("{} ({}, {})", line(&proposal.environment()), line(&proposal.status), line(&recorded.id)));
     for said in proposal.description.lines() {
         app.output.note(&format!("  | {}", line(said)));
     }
 }
 
-/// Asks whether to approve at this Pulumi Cloud; only a yes is one.
-fn confirmed(pulumi: &BaseUrl, ask: &mut impl Write, answer: &mut impl BufRead) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::Failed(format!("it can't be asked whether to approve: {error}"));
-    write!(ask, "Approve at {pulumi}? [y/N] ").and_then(|()| ask.flush()).map_err(failed)?;
+/// Asks whether to do this at this Pulumi Cloud; only a yes is one.
+pub(super) fn confirmed(
+    what: &str,
+    pulumi: &BaseUrl,
+    ask: &mut impl Write,
+    answer: &mut impl BufRead,
+) -> Result<bool, Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("it can't be asked whether to do it: {error}"));
+    write!(ask, "{what} at {pulumi}? [y/N] ").and_then(|()| ask.flush()).map_err(failed)?;
     let mut said = String::new();
     answer.read_line(&mut said).map_err(failed)?;
     Ok(matches!(said.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// What the request waits for after the approval, in a sentence. signoff sees the approval a moment after Pulumi Cloud took it.
-async fn whats_left(signoff: &Signoff, before: &Request, id: RequestId) -> String {
+/// What the request waits for after something was done about it, in a sentence. signoff sees an approval a moment after Pulumi Cloud took it.
+pub(super) async fn whats_left(signoff: &Signoff, before: &Request, id: RequestId) -> String {
     for _ in 0..LOOKS {
         match signoff.request(id).await.and_then(|json| Request::from_json(&json)) {
             Ok(now) if has_moved(before, &now) => return standing(&now),
@@ -192,8 +204,7 @@ fn standing(request: &Request) -> String {
     if let (Some(_), Some(outcome)) = (Exit::of(request), &request.outcome) {
         return format!("It is {}: {}", line(&request.state), line(&outcome.message));
     }
-    let waits = request.blockers.iter().map(|blocker| format!("{}: {}", line(&blocker.kind), line(&blocker.detail)));
-    let waits = waits.collect::<Vec<_>>().join("; ");
+    let waits = request.blockers.iter().map(awaited).collect::<Vec<_>>().join("; ");
     let waits = if waits.is_empty() { waits } else { format!("It waits for {waits}") };
     match (request.state.as_str(), waits.as_str()) {
         ("pending_approval", "") => "It waits for approvals.".to_owned(),
@@ -246,7 +257,7 @@ mod tests {
             [("y\n", true), ("YES\n", true), ("\n", false), ("", false), ("no\n", false), ("yep\n", false)]
         {
             let mut asked = Vec::new();
-            assert_eq!(confirmed(&cloud, &mut asked, &mut said.as_bytes()).unwrap(), is_yes, "{said}");
+            assert_eq!(confirmed("Approve", &cloud, &mut asked, &mut said.as_bytes()).unwrap(), is_yes, "{said}");
             assert_eq!(asked, b"Approve at https://api.pulumi.com? [y/N] ");
         }
     }

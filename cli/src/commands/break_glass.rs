@@ -3,6 +3,7 @@
 use signoff_core::conditions::Lift;
 use signoff_core::names::{Reason, RequestId};
 
+use super::approve;
 use crate::app::App;
 use crate::client::model::Request;
 use crate::failure::{Exit, Failure};
@@ -37,12 +38,14 @@ pub(crate) struct Args {
 /// # Errors
 /// As the server refuses.
 pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
-    let json = app.signoff()?.break_glass(args.id, &args.lift, args.reason.as_str()).await?;
+    let signoff = app.signoff()?;
+    let json = signoff.break_glass(args.id, &args.lift, args.reason.as_str()).await?;
     if app.output.json {
         app.output.document(&json)?;
     } else {
         let request = Request::from_json(&json)?;
         app.output.text(&render::request::block(&request, app.output.screen(), app.now()))?;
+        app.output.text(&approve::whats_left(&signoff, &request, args.id).await)?;
     }
     Ok(Exit::Done)
 }

@@ -68,7 +68,12 @@ fn render(json: &Value, screen: Screen) -> String {
     for blocker in blockers.into_iter().flatten() {
         sentence("!", &format!("{}: {}", said(&blocker["kind"]), said(&blocker["detail"])));
     }
-    if json["number"].is_u64() && json["mayAsk"] != false {
+    // What is over when those times are says so itself; nobody knows when anything else is.
+    let is_timed = |blocker: &&Value| matches!(blocker["kind"].as_str(), Some("wait" | "window" | "freeze"));
+    let others = blockers.into_iter().flatten().filter(|blocker| !is_timed(blocker)).count();
+    if json["number"].is_u64() && json["mayAsk"] == false {
+        sentence("=", "Who asks here may not ask for this.");
+    } else if json["number"].is_u64() {
         let (at, opens, expires) = (said(&json["at"]), said(&json["opens"]), said(&json["expires"]));
         let times = (opens.parse::<Timestamp>(), expires.parse::<Timestamp>());
         let is_too_late = matches!(times, (Ok(opens), Ok(expires)) if expires <= opens);
@@ -79,7 +84,8 @@ fn render(json: &Value, screen: Screen) -> String {
                     "Asked for at {at}, it would expire at {expires}, before it could be applied ({opens}). Ask later, or have the gate's pending-timeout or pending-extension made longer."
                 )
             } else {
-                format!("Approved at {at}, it could be applied from {opens} on, when the stack is free.")
+                let when = if others == 0 { "when the stack is free" } else { "once what else is named above is over" };
+                format!("Approved at {at}, it could be applied from {opens} on, {when}.")
             },
         );
     }
@@ -101,8 +107,13 @@ acme/web/prod  update
   - Gate 1 covers it.
   - You may ask for it.
   ! freeze: nothing is applied until then
+  = Who asks here may not ask for this.
 ";
         assert_eq!(render(&json, Screen::PLAIN), expected);
+        let held = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "mayAsk": true,
+            "rules": [], "blockers": [{"kind": "hold", "detail": "until hold is off"}], "opens": "2026-12-24T18:00:00Z", "expires": "2026-12-27T18:00:00Z"});
+        let verdict = "it could be applied from 2026-12-24T18:00:00Z on, once what else is named above is over.";
+        assert!(render(&held, Screen::PLAIN).contains(verdict));
         let open = serde_json::json!({"stack": "acme/web/prod", "operation": "update", "at": "2026-12-24T18:00:00Z", "number": 1, "mayAsk": null, "rules": [], "blockers": [], "opens": "2026-12-24T18:10:00Z"});
         assert!(
             render(&open, Screen::PLAIN)

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::failure::{Exit, Failure};
 use crate::render::screen::Screen;
 use crate::render::table::Table;
-use crate::render::text::line;
+use crate::render::text::{line, wrap};
 
 /// The options of `signoff gates`.
 #[derive(clap::Args)]
@@ -20,6 +20,8 @@ Examples:
   signoff gates --json")]
 pub(crate) struct Args {}
 
+/// How far what a gate says is indented where it goes on.
+const INDENT: usize = 2;
 /// The most pushes of a gate that are named one by one.
 const MOST_PUSHES: usize = 3;
 
@@ -40,36 +42,45 @@ pub(crate) async fn run(app: &App, _: Args) -> Result<Exit, Failure> {
 /// A table of gates, in whichever of the two spellings of their keys they come (JSON's or the configuration's).
 pub(crate) fn render(json: &Value, screen: Screen) -> String {
     let gates = [json, &json["gates"], &json["gate"]].into_iter().find_map(Value::as_array);
-    let mut table =
-        Table::new(&["STACKS", "ENVIRONMENT", "OPERATIONS", "PRINCIPAL", "PENDING", "ACCESS", "OPEN WITHIN", "NOTES"]);
-    for gate in gates.into_iter().flatten() {
+    let mut table = Table::new(&["GATE", "STACKS", "ENVIRONMENT", "PRINCIPAL", "PENDING", "ACCESS", "OPEN WITHIN"]);
+    let mut rules = String::new();
+    for (number, gate) in (1..).zip(gates.into_iter().flatten()) {
         let get = |camel: &str, kebab: &str| words(if gate[camel].is_null() { &gate[kebab] } else { &gate[camel] });
         let people = if gate["approvalsFor"].is_null() { &gate["approvals-for"] } else { &gate["approvalsFor"] };
         let people = people.as_object().into_iter().flatten().map(|(name, count)| (line(name), words(count))).collect();
         let freezes = gate["freezes"].as_array();
         table.row(
             [
+                number.to_string(),
                 get("stacks", "stacks"),
                 get("environment", "environment"),
-                get("operations", "operations"),
                 get("principal", "principal"),
                 get("pendingTimeout", "pending-timeout"),
                 get("accessDuration", "access-duration"),
                 get("grantExpiration", "grant-expiration"),
-                notes(&get, people, freezes.map_or(0, Vec::len), gate),
             ]
             .map(Into::into),
         );
+        let said = notes(&get, people, freezes.map_or(0, Vec::len), gate);
+        let said = format!("Gate {number}: {}.", said.join("; "));
+        for (index, piece) in wrap(&said, screen.beside(INDENT)).iter().enumerate() {
+            rules += &format!("{}{piece}\n", " ".repeat(if index == 0 { 0 } else { INDENT }));
+        }
     }
     let hold = if json["hold"] == true { "All gates are on hold: nothing is applied or deployed.\n" } else { "" };
     let freezes = json["freezes"].as_array().map_or(0, Vec::len);
     let freezes = if freezes == 0 { String::new() } else { format!("Freezes of all gates: {freezes}.\n") };
-    format!("{}{hold}{freezes}", table.render(screen))
+    format!("{}{rules}{hold}{freezes}", table.render(screen))
 }
 
-/// What is unusual about a gate.
-fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, freezes: usize, gate: &Value) -> String {
-    let mut words = Vec::new();
+/// What can be asked for, and what is unusual about a gate.
+fn notes(
+    get: &impl Fn(&str, &str) -> String,
+    people: Vec<(String, String)>,
+    freezes: usize,
+    gate: &Value,
+) -> Vec<String> {
+    let mut words = vec![get("operations", "operations")];
     if get("runsAs", "runs-as") == "stack" {
         words.push("runs as the stack's own identity".to_owned());
     }
@@ -84,12 +95,16 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
         let zone = get("timeZone", "time-zone");
         words.push(format!("applied within {windows} ({})", if zone.is_empty() { "UTC" } else { &zone }));
     }
+    let extension = get("pendingExtension", "pending-extension");
+    if !extension.is_empty() {
+        words.push(format!("pending for up to {extension} more while a window or a freeze holds it up"));
+    }
     let wait = get("wait", "wait");
     if !wait.is_empty() {
         words.push(format!("applied {wait} after the approval"));
     }
     for (operation, people) in people {
-        words.push(format!("{operation} takes {people} people"));
+        words.push(format!("{operation} takes {people} {}", if people == "1" { "person" } else { "people" }));
     }
     if freezes > 0 {
         words.push(format!("{freezes} freeze{}", if freezes == 1 { "" } else { "s" }));
@@ -123,7 +138,7 @@ fn notes(get: &impl Fn(&str, &str) -> String, people: Vec<(String, String)>, fre
     if !told.is_empty() {
         words.push(format!("tells {}", told.join(", ")));
     }
-    words.join("; ")
+    words
 }
 
 /// The pushes that ask for something; of more than a few, how many there are.

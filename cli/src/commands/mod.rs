@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod gates;
 pub(crate) mod git;
 pub(crate) mod list;
+pub(crate) mod reject;
 pub(crate) mod request;
 pub(crate) mod show;
 pub(crate) mod trail;
@@ -35,6 +36,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(app, args).await,
         Command::Cancel(args) => cancel::run(app, args).await,
         Command::Approve(args) => approve::run(app, args).await,
+        Command::Reject(args) => reject::run(app, args).await,
         Command::BreakGlass(args) => break_glass::run(app, args).await,
         Command::Gates(args) => gates::run(app, args).await,
         Command::Explain(args) => explain::run(app, args).await,

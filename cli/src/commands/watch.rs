@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::client::model::{Blocker, Request};
 use crate::client::signoff::Signoff;
 use crate::failure::{Exit, Failure};
-use crate::render::request::{asks_for_approval, how_to_approve, how_to_review, is_unapproved};
+use crate::render::request::{asks_for_approval, awaited, how_to_approve, how_to_review, is_unapproved};
 use crate::render::text::{line, wrap};
 use crate::render::time;
 
@@ -143,7 +143,7 @@ impl Progress {
         }
         if self.state != request.state {
             self.state.clone_from(&request.state);
-            let clock = paint.dim(&time::of_day(app.now()));
+            let clock = paint.dim(&time::short(&request.updated_at, app.now()));
             lines.push(format!("{clock}  {}", paint.state(&request.state, &line(&request.state))));
         }
         if asks_for_approval(request) {
@@ -170,7 +170,7 @@ impl Progress {
         if self.blockers != request.blockers {
             let is_new = |blocker: &&Blocker| !self.blockers.contains(blocker);
             for blocker in request.blockers.iter().filter(is_new) {
-                lines.extend(sentence(&format!("waits for {}: {}", line(&blocker.kind), line(&blocker.detail))));
+                lines.extend(sentence(&format!("waits for {}", awaited(blocker))));
             }
             self.blockers.clone_from(&request.blockers);
         }

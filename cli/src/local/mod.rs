@@ -12,6 +12,7 @@ mod wal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ const WORKERS_LANE: usize = 1;
 const GRACE: Duration = Duration::from_secs(75);
 /// How often it is looked for notices that are due.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// The time between two readings of the stream while a sweep rings.
+const NUDGE: Duration = Duration::from_millis(25);
 /// How often what expired is swept from the store.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
@@ -141,6 +144,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let simulated = if args.simulate { Some(simulate::start(address, args.simulate_listen).await?) } else { None };
     let configuration = Configuration::read(&args, simulated.as_ref())?;
+    for warning in configuration.gates.never_reached() {
+        tracing::warn!("{warning}");
+    }
     let kind = if args.simulate { Kind::Simulated } else { Kind::Real };
     let data_dir = args.data_dir.unwrap_or_else(|| PathBuf::from(kind.default_directory()));
     let checkpoints = checkpoints::Place::of(&data_dir);
@@ -278,7 +284,7 @@ fn ready(address: SocketAddr, simulated: Option<&simulate::Simulated>) -> Result
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed(error.to_string()))
 }
 
-/// The schedule: a sweep, now and then.
+/// The schedule: a sweep, now and then. Whoever is rung first does not wait until the last one is.
 async fn clock(
     store: Store,
     machine: Machine,
@@ -294,7 +300,14 @@ async fn clock(
             _ = ticks.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        match sweep(&ledger, &machine, every).await {
+        let mut sweeping = pin!(sweep(&ledger, &machine, every));
+        let swept = loop {
+            tokio::select! {
+                swept = &mut sweeping => break swept,
+                () = tokio::time::sleep(NUDGE) => written.notify_one(),
+            }
+        };
+        match swept {
             Ok(0) => {}
             Ok(rung) => {
                 tracing::debug!(rung, "swept");

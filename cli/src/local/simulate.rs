@@ -51,7 +51,7 @@ impl Simulated {
         format!(
             "simulated Pulumi Cloud on {url}
   Open it in a browser to play a reviewer. People of acme: alice asks, bob and carol review, dave is admin, erin only reads.
-  Each one's token is pul- and the login. Try, in another terminal:
+  Each one's token is pul- and the login; that of a pipeline, machine:ci, is pul-ci. Try, in another terminal:
     export SIGNOFF_URL=http://{gate} SIGNOFF_PULUMI_URL={url}
     PULUMI_ACCESS_TOKEN=pul-alice signoff request acme/web/prod update --reason 'Ship 2.4' --wait
     PULUMI_ACCESS_TOKEN=pul-bob   signoff approve <the request's id>

@@ -10,7 +10,7 @@ use super::screen::Screen;
 use super::table::{Cell, Table};
 use super::text::{line, short, wrap};
 use super::time;
-use crate::client::model::{Approvals, ChangeRequest, Request};
+use crate::client::model::{Approvals, Blocker, ChangeRequest, Request};
 use crate::failure::Exit;
 
 /// How much of a blocker a table shows, in characters.
@@ -82,7 +82,7 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
         field("expires", &request.expires_at.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
     }
     for blocker in &request.blockers {
-        sentence(&mut field, screen, "waits for", &format!("{}: {}", line(&blocker.kind), line(&blocker.detail)));
+        sentence(&mut field, screen, "waits for", &awaited(blocker));
     }
     if let Some(grant) = &request.grant {
         let applied = time::with_distance(&grant.applied_at, now);
@@ -103,6 +103,28 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
         let _ = write!(text, "\n{}", change_request_block(request, change_request, paint));
     }
     text
+}
+
+/// What a request waits for, so that it can stand behind these two words.
+pub(crate) fn awaited(blocker: &Blocker) -> String {
+    let what = match blocker.kind.as_str() {
+        "self-approval" => "an approval of somebody else",
+        "stack-busy" => "the stack's deployments",
+        "stack-paused" => "the stack's deployments to be resumed",
+        "earlier-request" => "an earlier request",
+        "overtaken" => "somebody's decision",
+        "window" => "its window",
+        "freeze" => "the end of a freeze",
+        "wait" => "the end of its wait",
+        "not-before" => "its time",
+        "hold" => "the end of the hold",
+        "closing" => "what is open to be closed",
+        "principal-token" => "a good token",
+        "pulumi-cloud" => "Pulumi Cloud",
+        // Approvals, and what this program does not know.
+        kind => kind,
+    };
+    format!("{}: {}", line(what), line(&blocker.detail))
 }
 
 /// A value of several words, each line of it below the first.
@@ -137,7 +159,10 @@ fn repeats(request: &Request) -> String {
 
 fn gate(request: &Request) -> String {
     let own = if request.gate.self_approval { ", the requester's own approval counts" } else { "" };
-    let people = request.gate.approvals.map(|people| format!(", {people} different people have to approve"));
+    let people = request.gate.approvals.map(|people| match people {
+        1 => ", one person has to approve".to_owned(),
+        people => format!(", {people} different people have to approve"),
+    });
     let wait = request.gate.wait.as_deref().map(|wait| format!(", applied {} after that", line(wait)));
     format!(
         "{}, principal {}{own}{}{}",

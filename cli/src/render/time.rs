@@ -25,9 +25,13 @@ pub(crate) fn whole_seconds(time: &str) -> String {
     }
 }
 
-/// The time of day, in UTC.
-pub(crate) fn of_day(time: Timestamp) -> String {
-    time.strftime("%H:%M:%SZ").to_string()
+/// A time in UTC: of today that of the day alone, `14:26:49Z`.
+pub(crate) fn short(time: &str, now: Timestamp) -> String {
+    let day = |time: Timestamp| time.strftime("%F").to_string();
+    match time.parse::<Timestamp>() {
+        Ok(time) if day(time) == day(now) => time.strftime("%TZ").to_string(),
+        _ => whole_seconds(time),
+    }
 }
 
 fn since(time: &str, now: Timestamp) -> Option<i64> {
@@ -55,6 +59,8 @@ mod tests {
         assert_eq!(age("2026-11-20T20:00:00Z", now), "3d");
         assert_eq!(age("2026-11-23T20:00:05Z", now), "0s");
         assert_eq!(age("soon", now), "");
+        assert_eq!(short("2026-11-23T00:00:05.9Z", now), "00:00:05Z");
+        assert_eq!(short("2026-11-22T23:00:00.9Z", now), "2026-11-22T23:00:00Z");
         assert_eq!(with_distance("2026-11-23T23:00:00.123Z", now), "2026-11-23T23:00:00Z (in 3h)");
     }
 }

@@ -73,9 +73,15 @@ fn what_the_request_still_waits_for_is_said_when_signoff_has_seen_the_approval()
     let mut rejected = seen("rejected", json!([]));
     rejected["outcome"] = json!({"code": "rejected", "message": "carol closed it."});
     for (now, said) in [
-        (seen("pending_approval", own), "It waits for self-approval: credentials/prod: alice asked for it\\u{1b}\n"),
+        (
+            seen("pending_approval", own),
+            "It waits for an approval of somebody else: credentials/prod: alice asked for it\\u{1b}\n",
+        ),
         (seen("approved", json!([])), "\nIt has enough approvals.\n"),
-        (seen("approved", busy), "\nIt has enough approvals. It waits for stack-busy: deployment 7 is running\n"),
+        (
+            seen("approved", busy),
+            "\nIt has enough approvals. It waits for the stack's deployments: deployment 7 is running\n",
+        ),
         (rejected, "\nIt is rejected: carol closed it.\n"),
     ] {
         // It takes signoff a moment to see it.
@@ -146,4 +152,49 @@ fn what_is_over_or_not_submitted_yet_is_not_approved() {
         let run = stub.run(&["approve", ID, "--yes"]).ends(1);
         assert!(run.err.contains(said), "{run:?}");
     }
+}
+
+#[test]
+fn a_reviewer_says_no_by_closing_one_change_request() {
+    let stub = two();
+    let mut rejected = seen("rejected", json!([]));
+    rejected["outcome"] = json!({"code": "rejected", "message": "bob closed it."});
+    stub.on(&path(), [both(), rejected])
+        .on("POST /api/change-requests/acme/cr-1/close", [reply(404, json!({"code": 404, "message": "not yours"}))])
+        .on("POST /api/change-requests/acme/cr-2/close", [reply(204, Value::Null)]);
+    let reject = ["reject", ID, "--reason", "Not before the migration", "--yes"];
+    let run = stub.run(&reject).ends(0);
+    assert_eq!(run.out, "closed  credentials/shared (cr-2)\nIt is rejected: bob closed it.\n");
+    assert!(run.err.contains("  | > Ship 2.4\\u{1b}[2J"), "{run:?}");
+    let last = stub.calls().into_iter().rfind(|call| call.line.starts_with("POST")).unwrap();
+    assert_eq!(last.body, json!({"comment": "Not before the migration"}));
+    assert_eq!(last.headers["authorization"], format!("token {TOKEN}"));
+
+    let stub = two();
+    stub.on("POST /api/change-requests/acme/cr-1/close", [reply(204, Value::Null)]);
+    let run = stub.run(&[&reject[..], &["--json"]].concat()).ends(0);
+    assert_eq!(run.json(), json!({"id": ID, "closed": "cr-1"}));
+    assert_eq!(approvals(&stub), ["POST /api/change-requests/acme/cr-1/close"], "one is enough");
+    assert!(stub.run(&["reject", ID, "--yes"]).ends(2).err.contains("--reason"));
+    assert!(stub.run(&reject[..4]).ends(2).err.contains("say --yes"));
+}
+
+#[test]
+fn what_is_none_of_the_requests_is_not_closed() {
+    let stub = two();
+    let mut other = proposal("prod", 1);
+    other["description"] = "signoff acme req_01KAT5Y2Z8M4Q6W3V7N9B1C2D4".into();
+    let mut applied = proposal("shared", 1);
+    applied["status"] = "applied".into();
+    stub.on("GET /api/change-requests/acme/cr-1", [other]).on("GET /api/change-requests/acme/cr-2", [applied]);
+    let run = stub.run(&["reject", ID, "--reason", "No", "--yes"]).ends(1);
+    let why = format!("credentials/prod (cr-1): it does not say at Pulumi Cloud that it is {ID}'s");
+    assert_eq!(
+        run.err.lines().last().unwrap(),
+        format!("signoff: nothing could be closed: {why}; credentials/shared (cr-2): it is applied")
+    );
+    assert!(approvals(&stub).is_empty());
+    stub.on(&path(), [ended("succeeded", "Deployed.")]);
+    let run = stub.run(&["reject", ID, "--reason", "No", "--yes"]).ends(1);
+    assert!(run.err.contains(&format!("there is nothing to reject: the state of {ID} is succeeded")), "{run:?}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stub::{ID, Stub, ended, pending, reply, reply_problem};
+use crate::stub::{ID, Stub, ended, pending, reply, reply_problem, request};
 
 #[test]
 fn a_list_is_a_table_and_follows_its_cursor() {
@@ -87,14 +87,18 @@ fn gates_are_a_table_in_either_spelling() {
         "requesters": ["alice", "machine:ci"]});
     stub.on("GET /v1/gates", [json!({"hold": true, "gates": [gate]})]);
     let run = stub.run(&["gates"]).ends(0);
-    let row = "acme/*/prod  acme/credentials/prod  update      default    72h      1h      2h           has to pin the commit; only alice, machine:ci may ask";
-    assert!(run.out.contains("  PRINCIPAL  PENDING  ACCESS  OPEN WITHIN  NOTES\n"), "{run:?}");
-    assert!(run.out.contains(row) && run.out.contains("on hold"), "{run:?}");
+    let expected = "\
+GATE  STACKS       ENVIRONMENT            PRINCIPAL  PENDING  ACCESS  OPEN WITHIN
+1     acme/*/prod  acme/credentials/prod  default    72h      1h      2h
+Gate 1: update; has to pin the commit; only alice, machine:ci may ask.
+All gates are on hold: nothing is applied or deployed.
+";
+    assert_eq!(run.out, expected);
     assert_eq!(stub.run(&["gates", "--json"]).ends(0).json()["hold"], true);
 }
 
 #[test]
-fn what_asks_by_itself_is_in_the_notes() {
+fn what_asks_by_itself_is_said_too() {
     let stub = Stub::start();
     let push = json!({"repository": "acme/web", "branch": "main", "stack": "acme/web/prod"});
     let gate = json!({"stacks": ["acme/*/prod"], "pushes": [push], "rescue": true, "allowOlder": false, "newerPush": "queue",
@@ -108,6 +112,19 @@ fn what_asks_by_itself_is_in_the_notes() {
     ] {
         assert!(run.out.contains(notes), "{run:?}");
     }
+}
+
+#[test]
+fn whoever_breaks_the_glass_learns_what_still_holds_it_up() {
+    let stub = Stub::start();
+    let mut lifted = request("approved");
+    lifted["lifted"] = json!(["window"]);
+    stub.on(&format!("POST /v1/requests/{ID}/break-glass"), [reply(202, lifted.clone())]);
+    lifted["blockers"] = json!([{"kind": "wait", "detail": "not before 2026-11-23 21:00 UTC"}]);
+    stub.on(&format!("GET /v1/requests/{ID}"), [lifted]);
+    let run = stub.run(&["break-glass", ID, "--lift", "window", "--reason", "The shop is down"]).ends(0);
+    let said = "It has enough approvals. It waits for the end of its wait: not before 2026-11-23 21:00 UTC\n";
+    assert!(run.out.contains("lifted       window") && run.out.ends_with(said), "{run:?}");
 }
 
 #[test]

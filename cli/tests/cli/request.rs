@@ -42,6 +42,16 @@ fn a_lost_answer_is_asked_for_again_under_the_same_key() {
 }
 
 #[test]
+fn too_many_open_requests_are_not_waited_for() {
+    let stub = Stub::start();
+    let problem =
+        json!({"type": "/problems/too-many", "title": "There are too many", "status": 429, "detail": "cancel one"});
+    stub.on("POST /v1/requests", [reply(429, problem)]);
+    let run = stub.run(&ASK).ends(1);
+    assert_eq!((run.err.as_str(), stub.calls().len()), ("signoff: There are too many (429): cancel one\n", 1));
+}
+
+#[test]
 fn a_refusal_says_what_is_wrong_and_ends_with_1() {
     let stub = Stub::start();
     let problem = json!({"title": "Bad input", "status": 422, "detail": "the request can't be taken",

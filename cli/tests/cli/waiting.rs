@@ -65,7 +65,12 @@ fn nobody_is_asked_to_approve_what_is_approved() {
     approved["blockers"] = json!([{"kind": "stack-busy", "detail": "deployment 7 is running"}]);
     stub.on(&path(), [approved.clone(), ended("succeeded", "Deployed.")]);
     let run = stub.run(&["watch", ID]).ends(0);
-    assert!(run.out.contains("stack-busy") && !run.out.contains("approve ") && !run.out.contains("review:"), "{run:?}");
+    assert!(
+        run.out.contains("waits for the stack's deployments: deployment 7")
+            && !run.out.contains("approve ")
+            && !run.out.contains("review:"),
+        "{run:?}"
+    );
     // An approval withdrawn is to be given again.
     stub.on(&path(), [pending(), approved, pending(), ended("succeeded", "Deployed.")]);
     let run = stub.run(&["watch", ID]).ends(0);

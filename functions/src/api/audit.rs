@@ -54,13 +54,17 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             ));
         }
         let now = self.api.host.now();
-        let until = parameters.parse("until")?.unwrap_or(now);
-        let since = match parameters.parse("since")? {
+        let until = parameters.time("until")?.unwrap_or(now);
+        let since = match parameters.time("since")? {
             Some(since) => since,
             None => until.saturating_sub(DEFAULT_SPAN).unwrap_or(Timestamp::MIN),
         };
         if since > until {
-            return Err(Problem::malformed("since is later than until; swap them."));
+            let what = match parameters.text("until") {
+                Some(_) => "since is later than until; swap them.",
+                None => "since is in the future; give a time that has passed.",
+            };
+            return Err(Problem::malformed(what));
         }
         let span = Span { since, until };
         let given = parameters.text("cursor");

@@ -46,7 +46,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let id = ask.id;
         if !caller.asked(ask) && caller.role(&ask.stack.organization) != Some(Role::Admin) {
             return Err(Problem::forbidden(
-                "Only the requester or an admin of the organization may cancel it; a reviewer can close its change request at Pulumi Cloud.",
+                "Only the requester or an admin of the organization may cancel it; a reviewer can reject it: signoff reject, or close its change request at Pulumi Cloud.",
             ));
         }
         let mut fields = Fields::of(json(&body?)?)?;
@@ -96,7 +96,10 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
 fn decide(loaded: &Loaded) -> Decision {
     let status = &loaded.request.status;
     if status.state.is_terminal() {
-        return Decision::TooLate(format!("The request is over: it is {}. There is nothing to cancel.", status.state));
+        return Decision::TooLate(format!(
+            "The request is over: it ended as {}. There is nothing to cancel.",
+            status.state
+        ));
     }
     if let Some(ending) = &status.ending {
         return match ending.to {

@@ -2,6 +2,7 @@
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use jiff::Timestamp;
 
 use super::problem::Problem;
 
@@ -38,5 +39,11 @@ impl Parameters {
         self.text(name)
             .map(|text| text.parse().map_err(|error| Problem::malformed(format!("{name}: {error}."))))
             .transpose()
+    }
+
+    /// A parameter that is a time, if it was given.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let bad = |_| Problem::malformed(format!("{name} has to be a time, such as 2026-11-23T08:00:00Z."));
+        self.text(name).map(|text| text.parse().map_err(bad)).transpose()
     }
 }

@@ -34,13 +34,14 @@ async fn the_export_is_for_admins() {
         world.get(login, "/v1/audit").await.problem(403);
     }
     world.get("admin", "/v1/audit?organization=globex").await.problem(404);
-    for bad in [
-        "?since=yesterday",
-        "?until=2026-11-23",
-        "?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z",
-        "?cursor=00",
+    for (bad, said) in [
+        ("?since=yesterday", "since has to be a time, such as 2026-11-23T08:00:00Z."),
+        ("?until=2026-11-23", "until has to be a time, such as 2026-11-23T08:00:00Z."),
+        ("?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z", "since is later than until; swap them."),
+        ("?since=2999-01-01T00:00:00Z", "since is in the future; give a time that has passed."),
+        ("?cursor=00", "The cursor is not one of this export; begin again without it."),
     ] {
-        world.get("admin", &format!("/v1/audit{bad}")).await.problem(400);
+        assert_eq!(world.get("admin", &format!("/v1/audit{bad}")).await.problem(400)["detail"], said);
     }
 }
 

@@ -90,7 +90,7 @@ async fn the_requesters_own_approval_is_given_but_waited_on() {
     gate.expect_state(&id, "pending_approval").await;
     let ended = gate.cli("alice", &["approve", &id, "--yes"]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!(ended.out.contains("It waits for self-approval: credentials/prod: 0 of 1"), "{}", ended.out);
+    assert!(ended.out.contains("It waits for an approval of somebody else: credentials/prod: 0 of 1"), "{}", ended.out);
     gate.expect_blocker(&id, "self-approval").await;
     let shown = gate.cli("alice", &["show", &id]).await;
     assert!(shown.out.contains("0 of 1 approvals that count"), "{}", shown.out);
