@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::{Client, Config};
+use aws_sdk_secretsmanager::Client;
 use signoff_core::host::Host;
 use signoff_core::names::PrincipalName;
 use tokio::sync::Mutex;
@@ -68,9 +68,9 @@ struct Known {
 }
 
 impl SecretsManager {
-    /// Reads with a client of these settings; `host` tells how old a cached secret is.
-    pub fn new(config: Config, host: Arc<dyn Host>) -> Self {
-        let client = LazyLock::new(Box::new(|| Client::from_conf(config)) as Box<_>);
+    /// Reads with the client that `make` makes; `host` tells how old a cached secret is.
+    pub fn new(make: impl FnOnce() -> Client + Send + 'static, host: Arc<dyn Host>) -> Self {
+        let client = LazyLock::new(Box::new(make) as Box<_>);
         Self { client: Arc::new(client), host, cache: Arc::default() }
     }
 

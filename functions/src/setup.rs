@@ -169,7 +169,8 @@ impl Function {
     }
 
     fn secrets(&self) -> SecretsManager {
-        SecretsManager::new((&self.aws).into(), self.machine.clone())
+        let aws = self.aws.clone();
+        SecretsManager::new(move || aws_sdk_secretsmanager::Client::new(&aws), self.machine.clone())
     }
 
     fn principals(&self, options: ClientOptions) -> Result<PrincipalClient, Error> {

@@ -80,6 +80,8 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
     field("lifted", &line(&request.lifted.join(", ")));
     if Exit::of(request).is_none() {
         field("expires", &request.expires_at.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
+    } else {
+        field("ended", &time::with_distance(&request.updated_at, now));
     }
     for blocker in &request.blockers {
         sentence(&mut field, screen, "waits for", &awaited(blocker));
@@ -284,7 +286,7 @@ req_1  pending_approval
   gate         acme/credentials/prod, principal default
   durations    access 1h, to be used within 2h, pending 72h at most
   asked        2026-11-23T20:00:00Z (5m ago)
-  expires      2026-11-26T20:00:00Z (in 2d)
+  expires      2026-11-26T20:00:00Z (in 2d 23h)
   waits for    approvals: credentials/prod: 1 of 2 approvals that count
   approve      signoff approve req_1
 

@@ -11,8 +11,8 @@ pub(crate) fn age(time: &str, now: Timestamp) -> String {
 pub(crate) fn with_distance(time: &str, now: Timestamp) -> String {
     let shown = whole_seconds(time);
     match since(time, now) {
-        Some(seconds) if seconds >= 0 => format!("{shown} ({} ago)", length(seconds)),
-        Some(seconds) => format!("{shown} (in {})", length(-seconds)),
+        Some(seconds) if seconds >= 0 => format!("{shown} ({} ago)", distance(seconds)),
+        Some(seconds) => format!("{shown} (in {})", distance(-seconds)),
         None => shown,
     }
 }
@@ -47,6 +47,14 @@ fn length(seconds: i64) -> String {
     }
 }
 
+/// As [`length`], but of days with their hours.
+fn distance(seconds: i64) -> String {
+    match seconds / 3_600 % 24 {
+        hours @ 1.. if seconds >= 172_800 => format!("{} {hours}h", length(seconds)),
+        _ => length(seconds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +70,7 @@ mod tests {
         assert_eq!(short("2026-11-23T00:00:05.9Z", now), "00:00:05Z");
         assert_eq!(short("2026-11-22T23:00:00.9Z", now), "2026-11-22T23:00:00Z");
         assert_eq!(with_distance("2026-11-23T23:00:00.123Z", now), "2026-11-23T23:00:00Z (in 3h)");
+        assert_eq!(with_distance("2026-11-26T19:59:59Z", now), "2026-11-26T19:59:59Z (in 2d 23h)");
+        assert_eq!(with_distance("2026-11-20T20:00:00Z", now), "2026-11-20T20:00:00Z (3d ago)");
     }
 }

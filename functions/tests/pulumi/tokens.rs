@@ -50,7 +50,10 @@ fn stored(fake: &Fake, clock: &Arc<Clock>) -> Tokens {
         .retry_config(RetryConfig::disabled())
         .allow_no_auth()
         .build();
-    Tokens::Stored { manager: SecretsManager::new(config, clock.clone()), prefix: "signoff/tokens/".to_owned() }
+    Tokens::Stored {
+        manager: SecretsManager::new(|| aws_sdk_secretsmanager::Client::from_conf(config), clock.clone()),
+        prefix: "signoff/tokens/".to_owned(),
+    }
 }
 
 fn value(text: &str) -> String {

@@ -97,7 +97,7 @@ async fn door(has_previous: bool) -> Door {
         .allow_no_auth()
         .build();
     let secrets = StoredSecrets {
-        manager: SecretsManager::new(config, clock.clone()),
+        manager: SecretsManager::new(|| aws_sdk_secretsmanager::Client::from_conf(config), clock.clone()),
         current: "current".to_owned(),
         previous: has_previous.then(|| "previous".to_owned()),
     };
