@@ -15,7 +15,7 @@ export const METRICS = {
   approvalLatency: "ApprovalLatency",
   /**
    * What became of requests that were to be applied, by `Outcome`: `granted`, or the state in which one ended before that; `applied-in-part`, if one
-   * did although something had been applied.
+   * did, otherwise than in `error`, although something had been applied.
    */
   applyOutcomes: "ApplyOutcomes",
   /** What became of granted requests, by `Outcome`: the state in which one ended. */

@@ -20,6 +20,8 @@ use crate::render::text::line;
 
 /// The longest comment, in characters.
 const MAX_COMMENT: usize = 1_000;
+/// The kind of blocker of what is about to end.
+const CLOSING: &str = "closing";
 /// How often signoff is asked whether it has seen the approval.
 const LOOKS: u32 = 10;
 /// The time between two such looks.
@@ -106,7 +108,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     }
     let exit = report(app, &request, &fates)?;
     if !app.output.json && fates.iter().any(|fate| matches!(fate, Fate::Approved(_))) {
-        app.output.text(&whats_left(&signoff, &request, args.id).await)?;
+        app.output.text(&whats_left(&signoff, args.id, |now| has_moved(&request, now)).await)?;
     }
     Ok(exit)
 }
@@ -181,11 +183,11 @@ pub(super) fn confirmed(
     Ok(matches!(said.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// What the request waits for after something was done about it, in a sentence. signoff sees an approval a moment after Pulumi Cloud took it.
-pub(super) async fn whats_left(signoff: &Signoff, before: &Request, id: RequestId) -> String {
+/// What the request waits for once signoff has seen what was done about it, in a sentence. It sees it a moment after Pulumi Cloud took it.
+pub(super) async fn whats_left(signoff: &Signoff, id: RequestId, is_seen: impl Fn(&Request) -> bool) -> String {
     for _ in 0..LOOKS {
         match signoff.request(id).await.and_then(|json| Request::from_json(&json)) {
-            Ok(now) if has_moved(before, &now) => return standing(&now),
+            Ok(now) if is_seen(&now) => return standing(&now),
             Ok(_) => tokio::time::sleep(PAUSE).await,
             Err(failure) => {
                 return format!("What it waits for now is not known: {}", line(&failure.to_string()));
@@ -195,8 +197,13 @@ pub(super) async fn whats_left(signoff: &Signoff, before: &Request, id: RequestI
     format!("signoff has not seen it change yet; to follow it: signoff watch {id}")
 }
 
+/// Whether the end is decided, and what is open is being closed.
+pub(super) fn is_ending(request: &Request) -> bool {
+    Exit::of(request).is_some() || request.blockers.iter().any(|blocker| blocker.kind == CLOSING)
+}
+
 /// Whether what approvals bear on is another than it was.
-fn has_moved(before: &Request, now: &Request) -> bool {
+pub(super) fn has_moved(before: &Request, now: &Request) -> bool {
     before.state != now.state || before.blockers != now.blockers || before.change_requests != now.change_requests
 }
 
@@ -206,11 +213,12 @@ fn standing(request: &Request) -> String {
     }
     let waits = request.blockers.iter().map(awaited).collect::<Vec<_>>().join("; ");
     let waits = if waits.is_empty() { waits } else { format!("It waits for {waits}") };
-    match (request.state.as_str(), waits.as_str()) {
-        ("pending_approval", "") => "It waits for approvals.".to_owned(),
-        ("pending_approval", _) => waits,
-        (_, "") => "It has enough approvals.".to_owned(),
-        _ => format!("It has enough approvals. {waits}"),
+    let has_enough = matches!(request.state.as_str(), "approved" | "granted" | "deploying") && !is_ending(request);
+    match (has_enough, waits.as_str()) {
+        (true, "") => "It has enough approvals.".to_owned(),
+        (true, _) => format!("It has enough approvals. {waits}"),
+        (false, "") => format!("It is {}.", line(&request.state)),
+        (false, _) => waits,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     } else {
         let request = Request::from_json(&json)?;
         app.output.text(&render::request::block(&request, app.output.screen(), app.now()))?;
-        app.output.text(&approve::whats_left(&signoff, &request, args.id).await)?;
+        app.output.text(&approve::whats_left(&signoff, args.id, |now| approve::has_moved(&request, now)).await)?;
     }
     Ok(Exit::Done)
 }

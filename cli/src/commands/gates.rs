@@ -44,7 +44,9 @@ pub(crate) fn render(json: &Value, screen: Screen) -> String {
     let gates = [json, &json["gates"], &json["gate"]].into_iter().find_map(Value::as_array);
     let mut table = Table::new(&["GATE", "STACKS", "ENVIRONMENT", "PRINCIPAL", "PENDING", "ACCESS", "OPEN WITHIN"]);
     let mut rules = String::new();
-    for (number, gate) in (1..).zip(gates.into_iter().flatten()) {
+    for (place, gate) in (1..).zip(gates.into_iter().flatten()) {
+        // The server counts all gates, also those of organizations that are not shown.
+        let number = gate["number"].as_u64().unwrap_or(place);
         let get = |camel: &str, kebab: &str| words(if gate[camel].is_null() { &gate[kebab] } else { &gate[camel] });
         let people = if gate["approvalsFor"].is_null() { &gate["approvals-for"] } else { &gate["approvalsFor"] };
         let people = people.as_object().into_iter().flatten().map(|(name, count)| (line(name), words(count))).collect();

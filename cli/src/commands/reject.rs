@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use serde_json::json;
 use signoff_core::names::{Reason, RequestId};
 
-use super::approve::{confirmed, describe, reviewable, stranger, whats_left};
+use super::approve::{confirmed, describe, is_ending, reviewable, stranger, whats_left};
 use crate::app::App;
 use crate::client::base::BaseUrl;
 use crate::client::model::Request;
@@ -80,7 +80,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
             }
             Ok(()) => {
                 app.output.text(&format!("{}  {named}", app.output.paint.bad("closed")))?;
-                app.output.text(&whats_left(&signoff, &request, args.id).await)?;
+                app.output.text(&whats_left(&signoff, args.id, is_ending).await)?;
                 return Ok(Exit::Done);
             }
         }

@@ -142,9 +142,11 @@ impl Progress {
             lines.push(format!("{}  {operation} {stack}", paint.bold(&line(&request.id))));
         }
         if self.state != request.state {
+            // Since when it is in a state shows when it comes to it, and in the last: in others it may have had events since.
+            let is_known = !self.state.is_empty() || Exit::of(request).is_some();
+            let since = if is_known { time::short(&request.updated_at, app.now()) } else { " ".repeat(INDENT - 2) };
             self.state.clone_from(&request.state);
-            let clock = paint.dim(&time::short(&request.updated_at, app.now()));
-            lines.push(format!("{clock}  {}", paint.state(&request.state, &line(&request.state))));
+            lines.push(format!("{}  {}", paint.dim(&since), paint.state(&request.state, &line(&request.state))));
         }
         if asks_for_approval(request) {
             if !std::mem::replace(&mut self.is_invited, true) {

@@ -32,7 +32,7 @@ pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
 pub use view::{
     AuditView, ChangeRequestView, DeploymentView, EventsView, Explanation, GateTermsView, GateView, GatesView,
-    RequestView, RequesterView, RequestsView,
+    NumberedGate, RequestView, RequesterView, RequestsView,
 };
 
 pub(crate) use edge::{Edge, edge};

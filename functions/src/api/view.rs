@@ -180,7 +180,17 @@ pub struct GatesView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
     /// The gates; the first that matches a stack is its gate.
-    pub gates: Vec<GateView>,
+    pub gates: Vec<NumberedGate>,
+}
+
+/// A gate among the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberedGate {
+    /// Where it stands among all gates, those that are not shown included, counted from 1: the first that covers a stack is its gate.
+    pub number: u64,
+    /// The gate.
+    #[serde(flatten)]
+    pub gate: GateView,
 }
 
 /// A gate.
@@ -329,7 +339,8 @@ impl RequestView {
 impl GatesView {
     /// Shows the gates that `is_shown` picks.
     pub fn of(gates: &Gates, is_shown: impl Fn(&Gate) -> bool) -> Self {
-        let gates_shown = gates.gates.iter().filter(|gate| is_shown(gate)).map(GateView::of).collect();
+        let gates_shown = (1..).zip(&gates.gates).filter(|(_, gate)| is_shown(gate));
+        let gates_shown = gates_shown.map(|(number, gate)| NumberedGate { number, gate: GateView::of(gate) }).collect();
         Self { hold: gates.hold, freezes: gates.freezes.clone(), gates: gates_shown }
     }
 }

@@ -247,10 +247,10 @@ async fn gates_are_those_of_the_callers_organizations() {
     assert_eq!(
         gates["gates"],
         json!([
-            {"stacks": ["acme/locked/prod"], "environment": "acme/credentials/locked", "operations": ["update"],
+            {"number": 1, "stacks": ["acme/locked/prod"], "environment": "acme/credentials/locked", "operations": ["update"],
              "principal": "default", "runsAs": "caller", "accessDuration": "1h", "grantExpiration": "1h", "pendingTimeout": "2h",
              "selfApproval": false, "commit": "required", "requesters": ["alice", "machine:ci"], "timeZone": "UTC"},
-            {"stacks": ["acme/*/prod"], "environment": "acme/credentials/prod",
+            {"number": 2, "stacks": ["acme/*/prod"], "environment": "acme/credentials/prod",
              "operations": ["update", "preview", "refresh", "destroy"],
              "principal": "default", "runsAs": "caller", "accessDuration": "1h", "grantExpiration": "1h", "pendingTimeout": "72h",
              "selfApproval": false, "commit": "optional", "requesters": null, "timeZone": "UTC"}

@@ -11,14 +11,16 @@ use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, State};
 
 /// For how long a change request that can't be closed is tried again, in hours.
 pub const CLOSING_HOURS: i64 = 24;
+/// For how long it is tried to find out who closed a change request, in minutes.
+const NAMING_MINUTES: i64 = 10;
 /// After how many minutes a request that nobody seems to have taken up is looked for at Pulumi Cloud before it is.
 const LATE_MINUTES: i64 = 10;
 
 /// Closes what is open, then ends the request.
 pub(super) fn close(known: &Known<'_>) -> Next {
     let Some(ending) = &known.request.status.ending else { return Next::Rest(Rest::default()) };
-    let give_up =
-        ending.since.saturating_add(SignedDuration::from_hours(CLOSING_HOURS)).is_ok_and(|at| known.now >= at);
+    let is_past = |time: SignedDuration| ending.since.saturating_add(time).is_ok_and(|at| known.now >= at);
+    let give_up = is_past(SignedDuration::from_hours(CLOSING_HOURS));
     let leftovers = || leftovers_of_creation(known).or_else(|| leftovers_of_lost_ledger(known));
     if let Some(next) = leftovers().filter(|_| !give_up) {
         return next;
@@ -51,8 +53,11 @@ pub(super) fn close(known: &Known<'_>) -> Next {
                 }
             },
             Some(Some(now)) if now.status == ChangeRequestStatus::Closed => {
-                let is_ours = known.facts.has_tried(&act) && !known.facts.refused.contains_key(&act);
-                let by = if is_ours || give_up { Some(None) } else { closer(known, id) };
+                let is_refused = known.facts.refused.contains_key(&act) || known.facts.conflicts.contains_key(&act);
+                let is_ours = known.facts.has_tried(&act) && !is_refused;
+                // An end does not wait for long for a history that can't be read.
+                let is_late = is_past(SignedDuration::from_mins(NAMING_MINUTES));
+                let by = if is_ours || is_late { Some(None) } else { closer(known, id) };
                 let Some(by) = by else { return Next::Look(Look::WhoClosed(id.clone())) };
                 let actor = by.map_or(Actor::SIGNOFF, Actor::Login);
                 return Next::record(Event::ChangeRequestClosed { change_request: id.clone() }, actor);

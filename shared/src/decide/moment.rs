@@ -82,7 +82,15 @@ fn held(known: &Known<'_>, gate: &Gate, applied_at: Option<Timestamp>, until: Ti
         Blocker::new(kind, format!("{detail}{too_late}"))
     };
     let mut waiting = vec![blocker(kind, opens, detail)];
-    waiting.extend(then.map(|closed| blocker(closed.kind, closed.opens, closed.detail)));
+    // Its time may be pushed on for these, once nothing else holds it up.
+    let is_pushed_on = applied_at.is_none() && gate.pending_extension.is_some();
+    waiting.extend(then.map(|closed| {
+        if is_pushed_on {
+            Blocker::new(closed.kind, closed.detail)
+        } else {
+            blocker(closed.kind, closed.opens, closed.detail)
+        }
+    }));
     Some(Next::Rest(Rest { waiting, until: None, moment: Some(opens.min(until)) }))
 }
 

@@ -58,6 +58,13 @@ fn what_holds_an_approved_request_back() {
                 })
             ),
             (
+                "the same, where its time is pushed on",
+                approved().but(gated(&format!("{SHUT}\npending-extension = \"7d\""))).but(|scene| {
+                    scene.request.status.wait = Some("1h".parse().unwrap());
+                    scene.request.status.wait_until = in_an_hour(scene);
+                })
+            ),
+            (
                 "asked for later, in a freeze",
                 approved().but(gated(FREEZE)).but(|scene| scene.request.status.not_before = in_an_hour(scene))
             ),

@@ -198,6 +198,8 @@ pub struct Judge {
     pub applied: BTreeMap<String, String>,
     /// Who closed each change request, as the cloud's history has it.
     pub closed: BTreeMap<String, String>,
+    /// What was closed by a call, which only signoff makes.
+    pub closed_by_call: BTreeSet<String>,
     /// In whose name the tasks call the API.
     pub callers: BTreeMap<u64, String>,
     /// Since when Pulumi Cloud answers and nothing goes wrong any more.

@@ -66,6 +66,9 @@ pub(crate) fn observe(world: &mut World, call: Option<(&Call, &'static str)>) {
                 world.judge.applied.insert(id, record.by.unwrap_or_default().to_lowercase());
             }
             Happened::ChangeRequestClosed { id, .. } => {
+                if made_by_call.is_some() {
+                    world.judge.closed_by_call.insert(id.clone());
+                }
                 world.judge.closed.insert(id, record.by.unwrap_or_default().to_lowercase());
             }
             // What goes with its environment counts as closed by whoever created it, as the history that the gate reads has it.

@@ -59,8 +59,18 @@ pub(super) fn caused(world: &mut World, before: Option<&Request>, step: &Step, e
         | Event::Deploying { .. }
         | Event::DuplicateFound { .. } => ("signoff", actor.is_none()),
         Event::ChangeRequestClosed { change_request } => {
-            let closed = |who: &String| world.judge.closed.get(change_request) == Some(who);
-            ("who closed it", actor.as_ref().is_none_or(closed))
+            let closer = world.judge.closed.get(change_request);
+            // It may have been with another's token, if the principal's was swapped.
+            let is_principals = closer.is_none() || closer == status.principal.as_ref().map(Login::folded).as_ref();
+            let is_ours = is_principals || world.judge.closed_by_call.contains(change_request);
+            // It is not waited for long, nor for a history that is refused.
+            let since = before.and_then(|before| before.status.ending.as_ref()).map(|ending| ending.since);
+            let is_late = since.is_some_and(|since| status.updated_at.duration_since(since).as_mins() >= 10);
+            let named = match &actor {
+                Some(who) => !is_principals && closer == Some(who),
+                None => is_ours || is_late || world.cloud.is_left_out(PRINCIPAL),
+            };
+            ("who closed it", named)
         }
     };
     world
