@@ -101,6 +101,33 @@ async fn the_requesters_own_approval_is_given_but_waited_on() {
 }
 
 #[tokio::test]
+async fn a_reviewer_says_no_and_the_trail_names_them() {
+    let gate = Setup::new().start().await;
+    let id = gate.ask("alice", "acme/web/prod", "update").await;
+    gate.expect_state(&id, "pending_approval").await;
+    let reject = ["reject", &id, "--reason", "Not before the migration", "--yes"];
+    let ended = gate.cli("erin", &reject).await;
+    assert_eq!(ended.code, Some(1), "erin reviews nothing: {}", ended.out);
+    assert!(ended.err.contains("nothing could be closed: credentials/prod"), "{}", ended.err);
+    let ended = gate.cli("bob", &reject).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    gate.expect_state(&id, "rejected").await;
+    let events = gate.events(&id).await;
+    for word in ["change_request_closed", "rejected"] {
+        let event =
+            events.iter().find(|event| event["type"] == format!("signoff.request.{word}")).expect("it is there");
+        assert_eq!(event["data"]["actor"]["login"], "bob", "{event}");
+    }
+    let shown = gate.cli("alice", &["show", &id]).await;
+    assert!(
+        shown.out.contains("bob closed the change request of credentials/prod: Not before the migration"),
+        "{}",
+        shown.out
+    );
+    gate.finish().await;
+}
+
+#[tokio::test]
 async fn the_trail_is_exported_and_verified_and_an_edit_shows() {
     let gate = Setup::new().start().await;
     let id = gate.ask("alice", "acme/web/prod", "update").await;
