@@ -222,7 +222,7 @@ fn conditions(gates: &Gates, gate: &Gate, operation: Operation) -> Vec<String> {
     if let Some(people) = gate.approvals_for.get(&operation) {
         let people_are = if *people == 1 { "person" } else { "different people" };
         rules.push(format!(
-            "It takes {people} {people_are} to {operation} it, whose approval counts, whatever the rulesets ask for."
+            "For {operation} it takes {people} {people_are} whose approval counts, whatever the rulesets ask for."
         ));
     }
     rules.push(format!("It has to be approved and applied within {} at most.", gate.pending_timeout));
