@@ -1,5 +1,6 @@
 //! How AWS is called on Lambda: over the same HTTP client as everything else, so that there is one TLS stack, and no roots to be read at start.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -28,6 +29,10 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(4);
 /// How long a call may take, its tries together.
 const OPERATION: Duration = Duration::from_secs(12);
+
+/// A client of one of AWS's services, which is made when it is first used: then it reads the rules of all of AWS's endpoints, which would be a third of a
+/// function's start.
+pub type LazyClient<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
 
 /// An HTTP client for AWS's services. Clones share its connections.
 #[derive(Debug, Clone)]

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use signoff_core::host::Host;
 use signoff_core::names::PrincipalName;
 use tokio::sync::Mutex;
+
+use crate::aws::LazyClient;
 
 /// How long a secret that was read from Secrets Manager is taken as it was.
 pub const CACHED_FOR: Duration = Duration::from_secs(300);
@@ -50,13 +52,10 @@ pub struct NoSecret(pub String);
 /// Secrets in AWS Secrets Manager, cached for [`CACHED_FOR`]. Clones share their cache.
 #[derive(Clone)]
 pub struct SecretsManager {
-    client: Arc<LazyClient>,
+    client: Arc<LazyClient<Client>>,
     host: Arc<dyn Host>,
     cache: Arc<Mutex<HashMap<String, Known>>>,
 }
-
-/// A client that is made for the first secret that is read. It reads the rules of all of AWS's endpoints, which would be a fifth of a function's start.
-type LazyClient = LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>;
 
 /// What is known of a secret.
 #[derive(Default)]
@@ -70,8 +69,7 @@ struct Known {
 impl SecretsManager {
     /// Reads with the client that `make` makes; `host` tells how old a cached secret is.
     pub fn new(make: impl FnOnce() -> Client + Send + 'static, host: Arc<dyn Host>) -> Self {
-        let client = LazyLock::new(Box::new(make) as Box<_>);
-        Self { client: Arc::new(client), host, cache: Arc::default() }
+        Self { client: Arc::new(LazyClient::new(Box::new(make))), host, cache: Arc::default() }
     }
 
     /// The secret of this name.

@@ -21,7 +21,8 @@
 //! | `SIGNOFF_LOG` | a tracing filter (default `info`) |
 //! | `SIGNOFF_METRICS_NAMESPACE` | the metrics' namespace in CloudWatch, one for each installation (default `signoff`) |
 //!
-//! Nothing is sent before the first event: secrets, credentials and where checkpoints stand are read when something needs them.
+//! Nothing is sent before the first event: secrets, credentials and where checkpoints stand are read when something needs them. AWS's clients are made
+//! once, when they are first used; all share one HTTP client, which is made at start like that for Pulumi Cloud.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// Sets up logging and metrics, and the clients that every function has.
+    /// Sets up logging and metrics, and what clients are made of.
     ///
     /// # Errors
     /// If the environment lacks something.
@@ -87,7 +88,8 @@ impl Function {
             .try_init()?;
         let http = Http::new()?;
         let aws = http.config(variable);
-        let ledger = Dynamo::new(aws_sdk_dynamodb::Client::new(&aws), needed("SIGNOFF_TABLE")?);
+        let settings = aws.clone();
+        let ledger = Dynamo::made_by(move || aws_sdk_dynamodb::Client::new(&settings), needed("SIGNOFF_TABLE")?);
         Ok(Self { http, aws, ledger: Arc::new(ledger), machine })
     }
 

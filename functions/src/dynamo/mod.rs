@@ -32,13 +32,15 @@ use signoff_core::request::Worker;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use ulid::Ulid;
 
+use crate::aws::LazyClient;
+
 pub use marks::delivery;
 pub use table::create_table;
 
 /// The ledger in a DynamoDB table. Clones share the client.
 #[derive(Debug, Clone)]
 pub struct Dynamo {
-    client: Client,
+    client: Arc<LazyClient<Client>>,
     table: String,
     lane: Option<Arc<Semaphore>>,
 }
@@ -46,7 +48,12 @@ pub struct Dynamo {
 impl Dynamo {
     /// The ledger in this table.
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table, lane: None }
+        Self::made_by(|| client, table)
+    }
+
+    /// The same, with the client that `make` makes when the table is first read or written.
+    pub fn made_by(make: impl FnOnce() -> Client + Send + 'static, table: String) -> Self {
+        Self { client: Arc::new(LazyClient::new(Box::new(make))), table, lane: None }
     }
 
     /// The same ledger, of whose calls no more than `at_once` are under way at a time; the others wait for one another. For a store in the same
