@@ -77,11 +77,7 @@ enum Fate {
 pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let pulumi = app.pulumi(args.pulumi_url.clone())?;
-    let request = Request::from_json(&signoff.request(args.id).await?)?;
-    let organization = reviewable(&request, args.id, "approve")?;
-    if !args.yes && !io::stdin().is_terminal() {
-        return Err(Failure::Usage("there is nobody to ask whether to approve: say --yes".to_owned()));
-    }
+    let (request, organization) = reviewable(&signoff, args.id, "approve", args.yes).await?;
     let mut fates = Vec::new();
     for change_request in &request.change_requests {
         let (fate, proposal) = match pulumi.proposal(&organization, &change_request.id).await {
@@ -113,8 +109,23 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Whether the request can be reviewed now, and the organization in which.
-pub(super) fn reviewable(request: &Request, id: RequestId, what: &str) -> Result<String, Failure> {
+/// The request, if it can be reviewed now and there is somebody to ask whether to (or it was said already), and the organization in which.
+pub(super) async fn reviewable(
+    signoff: &Signoff,
+    id: RequestId,
+    what: &str,
+    is_said: bool,
+) -> Result<(Request, String), Failure> {
+    let request = Request::from_json(&signoff.request(id).await?)?;
+    let organization = open_in(&request, id, what)?;
+    if !is_said && !io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!("there is nobody to ask whether to {what}: say --yes")));
+    }
+    Ok((request, organization))
+}
+
+/// The organization of a request, if there is something to review.
+fn open_in(request: &Request, id: RequestId, what: &str) -> Result<String, Failure> {
     if request.id != id.to_string() {
         return Err(Failure::Failed("the server's answer is another request".to_owned()));
     }

@@ -2,7 +2,7 @@
 //!
 //! Pulumi Cloud has no rejection: who refuses closes the change request. One that is closed ends the request, and signoff closes the others.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use serde_json::json;
 use signoff_core::names::{Reason, RequestId};
@@ -10,7 +10,6 @@ use signoff_core::names::{Reason, RequestId};
 use super::approve::{confirmed, describe, is_ending, reviewable, stranger, whats_left};
 use crate::app::App;
 use crate::client::base::BaseUrl;
-use crate::client::model::Request;
 use crate::failure::{Exit, Failure};
 use crate::render::text::line;
 
@@ -43,11 +42,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let pulumi = app.pulumi(args.pulumi_url.clone())?;
-    let request = Request::from_json(&signoff.request(args.id).await?)?;
-    let organization = reviewable(&request, args.id, "reject")?;
-    if !args.yes && !io::stdin().is_terminal() {
-        return Err(Failure::Usage("there is nobody to ask whether to reject: say --yes".to_owned()));
-    }
+    let (request, organization) = reviewable(&signoff, args.id, "reject", args.yes).await?;
     let mut open = Vec::new();
     let mut failures = Vec::new();
     for change_request in &request.change_requests {

@@ -12,7 +12,6 @@ mod wal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,8 +56,6 @@ const WORKERS_LANE: usize = 1;
 const GRACE: Duration = Duration::from_secs(75);
 /// How often it is looked for notices that are due.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// The time between two readings of the stream while a sweep rings.
-const NUDGE: Duration = Duration::from_millis(25);
 /// How often what expired is swept from the store.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
@@ -284,7 +281,7 @@ fn ready(address: SocketAddr, simulated: Option<&simulate::Simulated>) -> Result
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed(error.to_string()))
 }
 
-/// The schedule: a sweep, now and then. Whoever is rung first does not wait until the last one is.
+/// The schedule: a sweep, now and then.
 async fn clock(
     store: Store,
     machine: Machine,
@@ -300,14 +297,7 @@ async fn clock(
             _ = ticks.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        let mut sweeping = pin!(sweep(&ledger, &machine, every));
-        let swept = loop {
-            tokio::select! {
-                swept = &mut sweeping => break swept,
-                () = tokio::time::sleep(NUDGE) => written.notify_one(),
-            }
-        };
-        match swept {
+        match sweep(&ledger, &machine, every).await {
             Ok(0) => {}
             Ok(rung) => {
                 tracing::debug!(rung, "swept");
