@@ -46,7 +46,7 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let id = ask.id;
         if !caller.asked(ask) && caller.role(&ask.stack.organization) != Some(Role::Admin) {
             return Err(Problem::forbidden(
-                "Only the requester or an admin of the organization may cancel it; a reviewer can reject it: signoff reject, or close its change request at Pulumi Cloud.",
+                "Only the requester or an admin of the organization may cancel it; a reviewer can say no with signoff reject, or close its change request at Pulumi Cloud.",
             ));
         }
         let mut fields = Fields::of(json(&body?)?)?;
