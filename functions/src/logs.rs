@@ -15,10 +15,10 @@ use tracing::field::{Field, Visit};
 use tracing::metadata::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, ParseError, Targets, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 use crate::metrics::{EmbeddedMetrics, Namespace, TARGET as METRICS};
 
@@ -60,7 +60,7 @@ pub fn subscriber<L: Lines + Clone>(
     host: Arc<dyn Host>,
     lines: L,
 ) -> Result<impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>, ParseError> {
-    let chosen = EnvFilter::try_new(filter)?.and(filter_fn(is_ours_or_plain));
+    let chosen = filter.parse::<Targets>()?.and(filter_fn(is_ours_or_plain));
     let log = JsonLog { lines: lines.clone() }.with_filter(chosen.or(filter_fn(says_where)));
     let metrics = EmbeddedMetrics::new(namespace, host, lines)
         .with_filter(filter_fn(|metadata: &Metadata<'_>| metadata.target() == METRICS));

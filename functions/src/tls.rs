@@ -1,7 +1,7 @@
 //! Whom encrypted connections trust. On Lambda the roots are in the program: reading those of the machine takes longer than everything else at start.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use reqwest::{Certificate, ClientBuilder};
 use rustls::pki_types::CertificateDer;
@@ -10,6 +10,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// How every certificate in PEM begins.
 const BEGIN: &str = "-----BEGIN";
+
+/// The roots in the program, for all clients that trust no others.
+static EMBEDDED: LazyLock<Arc<RootCertStore>> =
+    LazyLock::new(|| Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }));
 
 /// The roots that servers' certificates have to lead to.
 #[derive(Debug, Clone)]
@@ -91,9 +95,9 @@ impl Trust {
             let own = own.map_err(|_| NoTls)?;
             return Ok(if own.is_empty() { builder } else { builder.tls_certs_merge(own) });
         }
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = Arc::clone(&EMBEDDED);
         for certificate in &self.own {
-            roots.add(certificate.clone()).map_err(|_| NoTls)?;
+            Arc::make_mut(&mut roots).add(certificate.clone()).map_err(|_| NoTls)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)

@@ -24,7 +24,7 @@ use crate::{Line, Result};
 /// The functions.
 const FUNCTIONS: [&str; 6] = ["api", "receive", "apply", "deploy", "reconcile", "notify"];
 /// How often a start is timed.
-const STARTS: usize = 25;
+const STARTS: usize = 105;
 /// How many requests go through the functions before their memory is read.
 const REQUESTS: usize = 50;
 /// As the Pulumi program has it.
@@ -116,14 +116,17 @@ impl Setting {
         Function::start(&program(name)?, &self.variables).await
     }
 
-    /// From the start of the process to the first time that it asks for work, against that of a function that does nothing. They take turns, so that
-    /// whatever else goes on on the machine falls on all of them.
+    /// From the start of the process to the first time that it asks for work, against that of a function that does nothing. They take turns, each time
+    /// from another one on, and each starts when the one before is gone, so that whatever else goes on on the machine falls on all of them.
     async fn starts(&self) -> Result<Line> {
         let names: Vec<&str> = FUNCTIONS.into_iter().chain(["hello"]).collect();
         let mut took = vec![Vec::new(); names.len()];
-        for _ in 0..STARTS {
-            for (name, took) in names.iter().zip(&mut took) {
-                took.push(self.run(name).await?.started_in.as_secs_f64() * 1000.0);
+        for round in 0..STARTS {
+            for turn in 0..names.len() {
+                let which = (round + turn) % names.len();
+                let function = self.run(names[which]).await?;
+                took[which].push(function.started_in.as_secs_f64() * 1000.0);
+                function.end().await?;
             }
         }
         let mut medians = took.into_iter().map(|mut took| {

@@ -82,6 +82,11 @@ impl Function {
         }
     }
 
+    /// Kills it, and waits until it is gone.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// The most memory that it had so far, in KiB.
     pub(crate) fn peak(&self) -> Result<u64> {
         crate::gate::memory(self.child.id().ok_or("it is gone")?, "VmHWM")
