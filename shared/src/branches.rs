@@ -93,6 +93,9 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
             if rules.is_empty() {
                 continue;
             }
+            if was_pushed {
+                self.hear(&rules).await?;
+            }
             if !has_time() {
                 tracing::warn!(repository = %pointer.repository, branch = %pointer.branch, "{LATE}");
                 break;
@@ -130,6 +133,17 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
         Ok(())
     }
 
+    /// Notes that a push of these stacks was heard of, before anything else can fail or takes its time: the clock comes back to those alone.
+    async fn hear(&self, rules: &[(&Gate, &PushRule)]) -> Result<(), LedgerError> {
+        for (_, rule) in rules {
+            let line = self.ledger.line(&rule.stack).await?;
+            if line.pushed.is_none() && !line.heard {
+                self.ledger.hear(&rule.stack).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for what is on the branch, if that was not asked for. Gives the request, if it makes one.
     async fn look(
         &self,
@@ -152,7 +166,7 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
                 return Ok(None);
             }
             let push = self.github.push(&rule.repository, &rule.branch, &head.commit).await?;
-            if push.is_none() && self.may_be_listed_yet(rule, &line, &head.commit, was_pushed).await? {
+            if push.is_none() && self.may_be_listed_yet(rule, &head.commit, was_pushed).await? {
                 tracing::warn!(stack = %rule.stack, "GitHub does not say yet who pushed; the clock comes back to it");
                 return Ok(None);
             }
@@ -178,16 +192,7 @@ impl<L: Ledger, G: GitHub, P: PulumiCloud, H: Host> Branches<L, G, P, H> {
 
     /// GitHub may list a push a moment after it tells of it. Who pushed must not count as an approver, so that is waited for: until the clock has come to
     /// it for the second time.
-    async fn may_be_listed_yet(
-        &self,
-        rule: &PushRule,
-        line: &Line,
-        commit: &Commit,
-        was_pushed: bool,
-    ) -> Result<bool, LedgerError> {
-        if line.pushed.is_none() && !line.heard {
-            self.ledger.hear(&rule.stack).await?;
-        }
+    async fn may_be_listed_yet(&self, rule: &PushRule, commit: &Commit, was_pushed: bool) -> Result<bool, LedgerError> {
         let now = self.host.now();
         let until = now.saturating_add(SignedDuration::from_hours(24 * UNLISTED_DAYS)).unwrap_or(Timestamp::MAX);
         Ok(was_pushed || self.ledger.once(&format!("unlisted-{}-{commit}", rule.stack), now, until).await?)

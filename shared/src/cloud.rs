@@ -175,6 +175,15 @@ pub struct StatusChange {
     pub comment: Option<String>,
 }
 
+/// What a change request's history says of its status.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusChanges {
+    /// The changes, oldest first.
+    pub changes: Vec<StatusChange>,
+    /// Whether that is all: a history can be longer than what is read of it.
+    pub is_whole: bool,
+}
+
 /// A deployment's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeploymentStatus {
@@ -346,15 +355,15 @@ pub trait PulumiCloud: Send + Sync {
         change_request: &str,
     ) -> impl Answer<ChangeRequestNow>;
 
-    /// When and by whom a change request's status changed, oldest first. One call for each page (five at most).
+    /// When and by whom a change request's status changed, oldest first. One call for each page (twenty at most).
     fn status_changes(
         &self,
         principal: &PrincipalName,
         organization: &Organization,
         change_request: &str,
-    ) -> impl Answer<Vec<StatusChange>>;
+    ) -> impl Answer<StatusChanges>;
 
-    /// Who approved a change request and withdrew that, and has not approved again since. One call for each page (five at most).
+    /// Who approved a change request and withdrew that, and has not approved again since. One call for each page (twenty at most).
     fn withdrawn(
         &self,
         principal: &PrincipalName,

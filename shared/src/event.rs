@@ -310,6 +310,9 @@ pub struct Seen {
     /// The rulesets' ids, in the order of `approvals`. Recorded when it is submitted: the numbers of that moment keep their force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rulesets: Vec<String>,
+    /// The fingerprint of its description, recorded when it is submitted: what is approved has to say the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// Who caused an event.

@@ -25,8 +25,8 @@ pub struct Facts {
     pub rulesets: Option<Result<Vec<Ruleset>, String>>,
     /// The change requests that were looked at since they were last acted on; `None`: there is no such one.
     pub change_requests: BTreeMap<String, Option<ChangeRequestNow>>,
-    /// The durations that open requests ask for, in seconds: access, then grant expiration.
-    pub durations: BTreeMap<String, (i64, i64)>,
+    /// The durations that open requests ask for, in seconds: access, then grant expiration; or why they can't be had just now.
+    pub durations: BTreeMap<String, Result<(i64, i64), String>>,
     /// Who closed change requests, and with what words.
     pub closed_by: BTreeMap<String, Option<(Login, Option<String>)>>,
     /// Who withdrew their approvals of change requests.
@@ -51,6 +51,8 @@ pub struct Facts {
     pub creation: Option<Creation>,
     /// Whether this request has the stack's turn.
     pub turn: Option<bool>,
+    /// Which other request had it when the line was read.
+    pub holder: Option<RequestId>,
     /// What the open request created.
     pub opened: Option<Vec<NewChangeRequest>>,
     /// The deployment that was created.

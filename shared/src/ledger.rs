@@ -103,6 +103,9 @@ pub struct Note {
     /// Since when a change request, or the deployment, can't be found, and how often it was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
+    /// Since when it has had the stack's turn without applying anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
     /// The deployment had not started when its grant ran out, and was told to stop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancelled: bool,
@@ -421,6 +424,9 @@ pub trait Ledger: Send + Sync {
     /// Takes the stack's turn for this request. `false`: another one has it.
     fn claim_turn(&self, stack: &StackName, id: RequestId) -> impl Reply<bool>;
 
+    /// Gives the stack's turn back, if this request has it.
+    fn release_turn(&self, stack: &StackName, id: RequestId) -> impl Reply<()>;
+
     /// Takes the lock under which open requests are created as a principal, or waits in line for it.
     fn lock_creation(
         &self,
@@ -429,7 +435,7 @@ pub trait Ledger: Send + Sync {
         id: RequestId,
     ) -> impl Reply<Creation>;
 
-    /// Gives that lock back if it is this request's (and its place in line for it otherwise), and says who waited longest.
+    /// Gives that lock back if it is this request's (and its place in line for it otherwise), and says who of those that are open waited longest.
     fn unlock_creation(
         &self,
         organization: &Organization,

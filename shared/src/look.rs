@@ -18,9 +18,8 @@ use crate::event::{Actor, Entry, Event};
 use crate::facts::{Act, Facts, Look};
 use crate::host::Host;
 use crate::ledger::{
-    Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, LineChange, Loaded, Lost, sound,
+    Begin, Cause, Creation, Finish, Intent, Lease, Ledger, LedgerError, Line, LineChange, Loaded, Lost, Work, sound,
 };
-use crate::mark;
 use crate::measure;
 use crate::names::RequestId;
 use crate::notice;
@@ -182,7 +181,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
 
     async fn run(&mut self) -> Result<Rest, Stop> {
         if self.request().status.state.worker() != Some(self.worker) {
-            return Ok(Rest::default());
+            // Woken by a record that was given out again: nothing was looked at, so what is noted stays.
+            let Work { due, note, .. } = &self.loaded.work;
+            let still = note.version == self.request().status.sequence;
+            let waiting = if still { note.waiting.clone() } else { Vec::new() };
+            return Ok(Rest { waiting, until: *due, ..Rest::default() });
         }
         let now = self.now();
         let longest = later(now, SignedDuration::from_secs(MAX_RETRY_AFTER_SECONDS));
@@ -200,7 +203,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                     // Only a look that nothing was refused to is one.
                     let note = &mut self.loaded.work.note;
                     (note.token_refused_since, note.troubled_since) = (None, None);
-                    return Ok(rest);
+                    return Ok(self.give_turn_back(rest).await?);
                 }
                 Next::Record(record) => {
                     // An end without a deployment is decided by who knows all: one that stood still may not know what another has created since.
@@ -246,6 +249,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             work: &self.loaded.work,
             facts: &self.facts,
             installation: &self.keeper.installation,
+            link: self.keeper.link.as_deref(),
             now: self.now(),
         }
     }
@@ -354,14 +358,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 if !self.is_pointed {
                     self.point().await?;
                 }
-                let branch = self
-                    .facts
-                    .settings
-                    .as_ref()
-                    .and_then(|settings| settings.as_ref().ok())
-                    .and_then(|settings| settings.branch.clone());
-                let link = self.keeper.link.as_ref().map(|link| format!("{link}{}", ask.id));
-                let text = mark::description(&self.keeper.installation, &ask, branch.as_deref(), link.as_deref());
+                let text = self.known().description();
                 self.facts.change_requests.remove(&id);
                 Ok(cloud.submit(principal, organization, &id, &text).await)
             }
@@ -480,8 +477,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
         self.loaded.work.intent = Some(intent.clone());
         // The write took its time; the lease must still cover the call.
-        self.in_time()?;
-        self.grant_lasts()?;
+        if let Err(stop) = self.in_time().and_then(|()| self.grant_lasts()) {
+            // Nothing was sent, so there is nothing to wait for.
+            self.loaded.work.intent = None;
+            return Err(stop);
+        }
         let new = NewDeployment {
             stack: ask.stack.clone(),
             operation: ask.operation,
@@ -556,7 +556,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         tracing::warn!(request = %self.loaded.request.ask.id, %error, "Pulumi Cloud");
         note.failures = note.failures.saturating_add(1);
         note.troubled_since.get_or_insert(now);
-        if matches!(error, CloudError::Later { .. } | CloudError::Unclear(_)) {
+        if matches!(error, CloudError::Later { .. } | CloudError::Conflict(_) | CloudError::Unclear(_)) {
             note.token_refused_since = None;
         }
         if self.is_hopeless() {
@@ -582,10 +582,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 })
             }
             // Refused where no rule of the gate decides on it: the principal lost a right that it had, and may get it back.
-            CloudError::Unauthorized(why)
-            | CloudError::NotFound(why)
-            | CloudError::Conflict(why)
-            | CloudError::Refused { message: why, .. } => {
+            CloudError::Unauthorized(why) | CloudError::NotFound(why) | CloudError::Refused { message: why, .. } => {
                 let since = *note.token_refused_since.get_or_insert(now);
                 if later(since, SignedDuration::from_hours(TOKEN_HOURS)) <= now {
                     let principal = &self.request().ask.gate.principal;
@@ -600,7 +597,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 );
                 Ok(Rest { waiting: vec![Blocker::new(BlockerKind::PrincipalToken, detail)], ..Rest::default() })
             }
-            CloudError::Unclear(_) => {
+            CloudError::Conflict(_) | CloudError::Unclear(_) => {
                 let until = later(now, SignedDuration::from_secs(doubled));
                 let settles = self
                     .loaded
@@ -610,7 +607,12 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                     .or(self.loaded.work.note.opening.as_ref())
                     .map(|intent| intent.settles_at);
                 let until = settles.map_or(until, |at| at.max(now).min(until));
-                let detail = format!("Pulumi Cloud gives no usable answer; the next try is at {until}");
+                let detail = match error {
+                    CloudError::Conflict(why) => {
+                        format!("Pulumi Cloud does not answer now ({why}); the next try is at {until}")
+                    }
+                    _ => format!("Pulumi Cloud gives no usable answer; the next try is at {until}"),
+                };
                 Ok(Rest {
                     waiting: vec![Blocker::new(BlockerKind::PulumiCloud, detail)],
                     until: Some(until),
@@ -735,23 +737,60 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
         }
         if status.state.is_terminal() {
             let line = ledger.line(&ask.stack).await?;
-            let now = self.now();
-            let mut is_next = true;
-            for other in line.waiting.iter().filter(|other| other.id != ask.id) {
-                let Some(loaded) = sound(ledger.load(other.id).await, other.id)? else { continue };
-                let Request { ask, status, .. } = &loaded.request;
-                let gate = self.facts.gates.gate_of(&ask.stack);
-                let overtaken = line.has_overtaken(ask) && gate.is_some_and(|gate| gate.minds_newer(ask));
-                let held = status.held_until(now).is_some() || overtaken;
-                let goes = status.state == State::Approved && status.ending.is_none() && !held;
-                // Whoever need not wait for those before it is rung as well.
-                if goes && (is_next || status.lifted.contains(&Lift::Line)) {
-                    ledger.ring(other.id, Worker::Apply, Cause::Due, host.ulid()).await?;
-                    is_next = false;
-                }
+            self.ring_next(&line).await?;
+        }
+        Ok(())
+    }
+
+    /// Rings the next request of the stack's line that can go on.
+    async fn ring_next(&self, line: &Line) -> Result<(), LedgerError> {
+        let (ledger, now) = (&self.keeper.ledger, self.now());
+        let mut is_next = true;
+        for other in line.waiting.iter().filter(|other| other.id != self.request().ask.id) {
+            let Some(loaded) = sound(ledger.load(other.id).await, other.id)? else { continue };
+            let Request { ask, status, .. } = &loaded.request;
+            let gate = self.facts.gates.gate_of(&ask.stack);
+            let overtaken = line.has_overtaken(ask) && gate.is_some_and(|gate| gate.minds_newer(ask));
+            let held = status.held_until(now).is_some() || overtaken;
+            let goes = status.state == State::Approved && status.ending.is_none() && !held;
+            // Whoever need not wait for those before it is rung as well.
+            if goes && (is_next || status.lifted.contains(&Lift::Line)) {
+                ledger.ring(other.id, Worker::Apply, Cause::Due, self.keeper.host.ulid()).await?;
+                is_next = false;
             }
         }
         Ok(())
+    }
+
+    /// Whoever has the stack's turn and rests without having applied anything gives it back: its window may have closed since, or Pulumi Cloud does not
+    /// apply. It waits until whatever an earlier look may have sent has shown, since no two requests of a stack are to be applied at once.
+    async fn give_turn_back(&mut self, rest: Rest) -> Result<Rest, LedgerError> {
+        let now = self.now();
+        let Request { ask, status, .. } = self.request();
+        let applies = |act: &Act| matches!(act, Act::Apply(_)) && !self.facts.refused.contains_key(act);
+        let may_idle = status.state == State::Approved && status.ending.is_none() && !status.is_any_applied();
+        let line = if may_idle && !self.facts.tried.iter().any(applies) {
+            Some(self.keeper.ledger.line(&ask.stack).await?).filter(|line| line.turn == Some(ask.id))
+        } else {
+            None
+        };
+        let Some(line) = line else {
+            self.loaded.work.note.idle_since = None;
+            return Ok(rest);
+        };
+        let since = self.loaded.work.note.idle_since.unwrap_or(now);
+        let settled = later(later(since, seconds(self.keeper.timing.call)), self.keeper.timing.settle);
+        if now < settled {
+            self.loaded.work.note.idle_since = Some(since);
+            let moment = rest.moment.map_or(settled, |moment| moment.min(settled));
+            return Ok(Rest { moment: Some(moment), ..rest });
+        }
+        // Whoever has lost the lease may not take the turn from the one that has it now.
+        self.keeper.ledger.confirm(&self.lease, now).await?;
+        self.keeper.ledger.release_turn(&ask.stack, ask.id).await?;
+        self.loaded.work.note.idle_since = None;
+        self.ring_next(&line).await?;
+        Ok(rest)
     }
 }
 

@@ -1,10 +1,15 @@
 //! The marks that signoff leaves at Pulumi Cloud, by which what it created is found again.
 
+use sha2::{Digest, Sha256};
+
 use crate::names::{Login, RequestId, hides};
 use crate::request::Ask;
 
 /// The plain environment variable that the deployment carries: the request's id.
 pub const VARIABLE: &str = "SIGNOFF_REQUEST_ID";
+
+/// How the line of a description begins that says where the request is found. The reason's lines begin otherwise.
+const LINK: &str = "request: ";
 
 /// The first line of each open request's description.
 pub fn first_line(installation: &str, id: RequestId) -> String {
@@ -42,13 +47,29 @@ pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Op
         line("pushed to", &push.to_string());
     }
     if let Some(link) = link {
-        line("request", link);
+        text.push_str(&format!("\n{LINK}{link}"));
     }
     text.push_str("\nreason:");
     for reason in ask.reason.as_str().lines() {
         text.push_str(&format!("\n> {reason}"));
     }
     text
+}
+
+/// What tells whether a description is still the one that was submitted: a hash (SHA-256, in hex) of its lines, but for white space at their ends, which
+/// whoever keeps a text may take away.
+pub fn fingerprint(description: &str) -> String {
+    let lines: Vec<_> = description.lines().map(str::trim_end).collect();
+    hex::encode(Sha256::digest(lines.join("\n").trim_end()))
+}
+
+/// Whether two descriptions say the same, but for where the request is found: that may have changed since the one was written.
+pub fn says_the_same(one: &str, other: &str) -> bool {
+    let unlinked = |text: &str| {
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with(LINK)).collect();
+        fingerprint(&lines.join("\n"))
+    };
+    unlinked(one) == unlinked(other)
 }
 
 fn requester(ask: &Ask) -> String {

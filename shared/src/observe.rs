@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cloud::{ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud};
+use crate::cloud::{ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud, StatusChanges};
 use crate::facts::{Activity, Facts, Look, Newer, Other};
 use crate::host::Host;
 use crate::ledger::{Ledger, LedgerError, Line, Loaded};
@@ -51,6 +51,7 @@ async fn line<L: Ledger, P, H: Host>(
     if line.turn == Some(ask.id) {
         facts.turn = Some(true);
     }
+    facts.holder = line.turn.filter(|id| *id != ask.id);
     facts.newer = Some(newer(ask, &line));
     let mut others = Vec::new();
     for other in line.waiting.iter().filter(|other| other.id != ask.id) {
@@ -107,13 +108,17 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
         }
         Look::Durations(id) => {
             let environment = status.change_request(id).map_or(&ask.gate.environment, |one| &one.environment);
-            let durations = cloud.durations(principal, environment, id).await?;
+            // It conflicts with a change of the environment that was just made: whatever that is, it passes, and the token is as good as ever.
+            let durations = match cloud.durations(principal, environment, id).await {
+                Err(CloudError::Conflict(why)) => Err(why),
+                answer => Ok(answer?),
+            };
             facts.durations.insert(id.clone(), durations);
         }
         Look::WhoClosed(id) => {
             // Who it was is good to know, but nothing waits for it: a history that is refused names nobody.
             let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
-            let closed = changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
+            let closed = changes.changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
             facts.closed_by.insert(id.clone(), closed.map(|change| (change.by, change.comment)));
         }
         Look::WhoWithdrew(id) => {
@@ -123,8 +128,12 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
         }
         Look::WhenApplied(id) => {
             // Who applied it stands in the trail: a history that can't be had now is waited for, and nobody is named in their place.
-            let changes = cloud.status_changes(principal, organization, id).await?;
+            let StatusChanges { changes, is_whole } = cloud.status_changes(principal, organization, id).await?;
             let applied = changes.into_iter().find(|change| change.to == ChangeRequestStatus::Applied);
+            if applied.is_none() && !is_whole {
+                let why = format!("the history of the change request {id} is too long to find out who applied it");
+                return Err(CloudError::Unclear(why));
+            }
             let now = keeper.host.now();
             facts.applied_at.insert(id.clone(), applied.as_ref().map_or(now, |change| change.at.min(now)));
             let other = applied.map(|change| change.by).filter(|by| status.principal.as_ref() != Some(by));

@@ -46,7 +46,8 @@ pub fn judge(ask: &Ask, known: &ChangeRequest, principal: &Login, now: &ChangeRe
     let enough = satisfied && !approvals.is_empty() && approvals.iter().all(has_enough) && few.is_none();
     let blocker = (!enough).then(|| blocker(known, now, &approvals, few));
     let rulesets = now.rulesets.iter().map(|ruleset| ruleset.id.clone()).collect();
-    let seen = Seen { id: now.id.clone(), status: now.status.clone(), revision: now.revision, approvals, rulesets };
+    let (id, status, revision) = (now.id.clone(), now.status.clone(), now.revision);
+    let seen = Seen { id, status, revision, approvals, rulesets, description: None };
     Verdict { enough, seen, blocker }
 }
 

@@ -44,6 +44,15 @@ async fn take_over(db: &Dynamo, stack: &StackName, id: RequestId, line: &Line) -
     Ok(matches!(db.write(&claim).await?, Written::Done(_)))
 }
 
+pub(super) async fn release_turn(db: &Dynamo, stack: &StackName, id: RequestId) -> Result<(), LedgerError> {
+    // Another one's turn is left alone.
+    db.write(&release(stack, id)).await.map(drop)
+}
+
+fn release(stack: &StackName, id: RequestId) -> Write {
+    Write::update(Key::line(stack), "REMOVE #turn").when("#turn = :me").with(":me", s(id.to_string()))
+}
+
 /// The write that puts a new request at the line's end, if the line is as it was when the request got its position.
 pub(super) fn join(ask: &Ask) -> Result<Write, LedgerError> {
     let pushed = ask.commit.as_ref().filter(|_| ask.push.is_some());
@@ -83,8 +92,7 @@ pub(super) async fn change(db: &Dynamo, ask: &Ask, change: LineChange) -> Result
     let before = line.waiting.len();
     line.waiting.retain(|other| other.id != ask.id);
     if change == LineChange::ReleaseTurn || line.waiting.len() == before {
-        let release = || Write::update(key, "REMOVE #turn").when("#turn = :me").with(":me", s(ask.id.to_string()));
-        return Ok(has_turn.then(release));
+        return Ok(has_turn.then(|| release(&ask.stack, ask.id)));
     }
     // The turn is touched only by who has it, so that others may take it meanwhile without a conflict.
     let give_back = if has_turn { " REMOVE #turn" } else { "" };

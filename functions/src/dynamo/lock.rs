@@ -57,9 +57,17 @@ pub(super) async fn unlock(
     let give_back = Write::update(key(), "REMOVE #holder").when("#holder = :me").with(":me", s(id.to_string()));
     match db.write(&give_back).await? {
         Written::Done(rest) => {
-            let Some(longest) = waiting(&rest)?.min() else { return Ok(None) };
-            db.write(&leave(longest)).await?;
-            longest.parse().map(Some).map_err(|_| item::broken(&rest, "somebody waits who is no request"))
+            let mut by_age: Vec<_> = waiting(&rest)?.collect();
+            by_age.sort();
+            for who in by_age {
+                db.write(&leave(who)).await?;
+                let next = who.parse().map_err(|_| item::broken(&rest, "somebody waits who is no request"))?;
+                // Whoever has ended while it waited would tell nobody.
+                if is_open(db, next).await? {
+                    return Ok(Some(next));
+                }
+            }
+            Ok(None)
         }
         Written::Refused(found) => {
             let found = found.unwrap_or_default();

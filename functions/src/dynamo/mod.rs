@@ -153,6 +153,10 @@ impl Ledger for Dynamo {
         line::claim_turn(self, stack, id).await
     }
 
+    async fn release_turn(&self, stack: &StackName, id: RequestId) -> Result<(), LedgerError> {
+        line::release_turn(self, stack, id).await
+    }
+
     async fn lock_creation(
         &self,
         organization: &Organization,

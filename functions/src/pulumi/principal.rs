@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use signoff_core::asking::Permission;
 use signoff_core::cloud::{
     ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, DeploymentNow, DeploymentPage, DeploymentStatus, Identity,
-    LogPage, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, Settings, StatusChange,
+    LogPage, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, Settings, StatusChange, StatusChanges,
 };
 use signoff_core::mark;
 use signoff_core::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
@@ -26,7 +26,7 @@ use crate::secrets::{NoSecret, Tokens};
 /// An entry of a change request's history.
 const APPROVED: &str = "approved_by_user";
 /// Pages of a change request's history that are read.
-const MAX_HISTORY_PAGES: u32 = 5;
+const MAX_HISTORY_PAGES: u32 = 20;
 /// Pages of the organization's change requests that are read. The list takes no time, nor says in which order it is, so all of it is read.
 const MAX_REQUEST_PAGES: u32 = 100;
 /// Change requests that one page is asked to have.
@@ -84,14 +84,14 @@ impl PrincipalClient {
         call.done(&self.send(principal, call).await?)
     }
 
-    /// What happened to a change request, of these kinds, and by whom; oldest first.
+    /// What happened to a change request, of these kinds, and by whom, oldest first; and whether that is all.
     async fn history(
         &self,
         principal: &PrincipalName,
         organization: &Organization,
         change_request: &str,
         kinds: &[&str],
-    ) -> Result<Vec<(Login, wire::HistoryEvent)>, CloudError> {
+    ) -> Result<(Vec<(Login, wire::HistoryEvent)>, bool), CloudError> {
         let mut found = Vec::new();
         let mut next = None;
         for _ in 0..MAX_HISTORY_PAGES {
@@ -114,7 +114,7 @@ impl PrincipalClient {
             }
         }
         found.sort_by_key(|(_, event)| event.created_at);
-        Ok(found)
+        Ok((found, next.is_none()))
     }
 
     /// Calls with the principal's token, and once more if it was refused and has been replaced in the meantime: only what changes nothing, since the
@@ -261,14 +261,14 @@ impl PulumiCloud for PrincipalClient {
         principal: &PrincipalName,
         organization: &Organization,
         change_request: &str,
-    ) -> Result<Vec<StatusChange>, CloudError> {
-        let events = self.history(principal, organization, change_request, &["status_changed"]).await?;
+    ) -> Result<StatusChanges, CloudError> {
+        let (events, is_whole) = self.history(principal, organization, change_request, &["status_changed"]).await?;
         let change = |(by, event): (Login, wire::HistoryEvent)| {
             let comment = event.comment.filter(|comment| !comment.is_empty());
             let to = event.new_status.map(ChangeRequestStatus::from)?;
             Some(StatusChange { to, by, at: event.created_at, comment })
         };
-        Ok(events.into_iter().filter_map(change).collect())
+        Ok(StatusChanges { changes: events.into_iter().filter_map(change).collect(), is_whole })
     }
 
     async fn withdrawn(
@@ -279,7 +279,8 @@ impl PulumiCloud for PrincipalClient {
     ) -> Result<Vec<Login>, CloudError> {
         let kinds = [APPROVED, "unapproved_by_user"];
         let mut withdrawn: Vec<Login> = Vec::new();
-        for (by, event) in self.history(principal, organization, change_request, &kinds).await? {
+        let (events, _) = self.history(principal, organization, change_request, &kinds).await?;
+        for (by, event) in events {
             withdrawn.retain(|login| *login != by);
             if event.event_type != APPROVED {
                 withdrawn.push(by);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use signoff_core::asking::Permission;
-use signoff_core::cloud::{CloudError, DeploymentStatus, LogPage, PulumiCloud, Role};
+use signoff_core::cloud::{CloudError, DeploymentStatus, LogPage, PulumiCloud, Role, StatusChanges};
 use signoff_core::names::{EnvironmentName, Organization, PrincipalName, StackName};
 use signoff_core::request::ChangeRequestStatus;
 use signoff_functions::pulumi::{CallerClient, PrincipalClient};
@@ -265,10 +265,10 @@ async fn lists_are_read_to_their_end_and_not_for_ever() {
         event("status_changed", "pending", pending), event("turned_round", "", closed),
     ], "continuationToken": "again"});
     fake.json(&page);
-    let changes = cloud.status_changes(&principal, &acme, "cr1").await.unwrap();
-    assert_eq!((changes.len(), fake.asked().len()), (10, 108));
+    let StatusChanges { changes, is_whole } = cloud.status_changes(&principal, &acme, "cr1").await.unwrap();
+    assert_eq!((changes.len(), is_whole, fake.asked().len()), (40, false, 123));
     assert_eq!(changes[0].to, ChangeRequestStatus::Pending);
-    assert_eq!((&changes[9].to, changes[9].comment.as_deref()), (&ChangeRequestStatus::Closed, Some("no")));
+    assert_eq!((&changes[39].to, changes[39].comment.as_deref()), (&ChangeRequestStatus::Closed, Some("no")));
     assert!(is_unclear(&cloud.status_changes(&principal, &acme, "cr2").await));
 
     let approval = |kind: &str, who: &str, at: &str| json!({"eventType": kind, "changeRequestId": "cr1", "createdBy": person(who), "createdAt": at});

@@ -127,14 +127,14 @@ async fn change_requests(world: &World) {
         assert_eq!((approval.required, approval.approvers.as_slice()), (1, [name("Carol")].as_slice()));
         assert!(ready.satisfied && ready.status == ChangeRequestStatus::Ready);
         cloud.apply(principal, acme, id).await.unwrap();
-        let changes = cloud.status_changes(principal, acme, id).await.unwrap();
+        let changes = cloud.status_changes(principal, acme, id).await.unwrap().changes;
         let last = changes.last().unwrap();
         assert_eq!((&last.to, &last.by), (&ChangeRequestStatus::Applied, &name("signoff-deployer")));
         assert!(changes.is_sorted_by_key(|change| change.at));
     }
     let id = cloud.request_open(principal, &environment, 600, 300).await.unwrap().remove(0).id;
     cloud.close(principal, acme, &id, "no longer wanted").await.unwrap();
-    let changes = cloud.status_changes(principal, acme, &id).await.unwrap();
+    let changes = cloud.status_changes(principal, acme, &id).await.unwrap().changes;
     assert_eq!(changes.last().unwrap().comment.as_deref(), Some("no longer wanted"));
     assert!(matches!(
         cloud.close(principal, acme, &id, "again").await,

@@ -198,6 +198,18 @@ fn a_push_asks_for_what_is_on_the_branch_once() {
 }
 
 #[test]
+fn the_first_push_of_a_stack_is_asked_for_however_github_answers_at_first() {
+    let down = |pushing: &Pushing, is: bool| pushing.github.inside().down = is;
+    let pushing = pushing("", "");
+    down(&pushing, true);
+    pushing.push(1, "Ship 2.4");
+    assert!(pushing.asked().is_empty());
+    down(&pushing, false);
+    pushing.ring(POLL);
+    assert_eq!(pushing.asked().len(), 1, "the clock comes back to it");
+}
+
+#[test]
 fn who_pushed_asks_and_does_not_count() {
     let pushing = pushing("newer-push = \"queue\"", "");
     for number in 1..=4 {

@@ -67,6 +67,7 @@ pub(super) fn await_and_apply(known: &Known<'_>) -> Next {
                 Some(look) => return look,
                 None => {}
             }
+            waiting.extend(moment::in_vain(known, gate));
             Next::Rest(Rest { waiting, ..Rest::default() })
         }
     }
@@ -112,10 +113,9 @@ pub(super) fn rejected(known: &Known<'_>, one: &ChangeRequest) -> Next {
         ),
         None => ("Somebody".to_owned(), String::new(), Actor::SIGNOFF),
     };
-    let outcome = Outcome::new(
-        "rejected",
-        format!("{who} closed the change request of {place}{said}. Settle it with them, and ask again."),
-    );
+    let end = if said.ends_with(['.', '!', '?']) { "" } else { "." };
+    let message = format!("{who} closed the change request of {place}{said}{end} Settle it with them, and ask again.");
+    let outcome = Outcome::new("rejected", message);
     stop(known, State::Rejected, outcome, actor)
 }
 
@@ -166,10 +166,17 @@ fn altered(known: &Known<'_>, one: &One<'_>) -> Option<Next> {
     let ask = &known.request.ask;
     match known.facts.durations.get(&one.recorded.id) {
         None => Some(Next::Look(Look::Durations(one.recorded.id.clone()))),
-        Some(now) if *now != (ask.access_duration.seconds(), ask.grant_expiration.seconds()) => {
+        Some(Err(why)) => {
+            let place = one.recorded.environment.qualified();
+            let detail = format!(
+                "{place}: Pulumi Cloud does not say now how long its change request lets the principal in ({why}); it is asked again"
+            );
+            Some(Next::wait(Blocker::new(BlockerKind::PulumiCloud, detail)))
+        }
+        Some(Ok(now)) if *now != (ask.access_duration.seconds(), ask.grant_expiration.seconds()) => {
             Some(checks::fail_as_edited(known, one.recorded, "how long it lets the principal in"))
         }
-        Some(_) => None,
+        Some(Ok(_)) => None,
     }
 }
 
@@ -264,7 +271,14 @@ fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
         changes.extend(after.difference(&before).map(|who| (one, who.clone(), true)));
         changes.extend(before.difference(&after).map(|who| (one, who.clone(), false)));
     }
-    let (one, who, came) = changes.first()?;
+    // Those who count come last: theirs is the one that makes it enough, or too few.
+    let counts = |(one, who, came): &(&One<'_>, Login, bool)| {
+        let approvals = if *came { &one.verdict.seen.approvals } else { &one.recorded.approvals };
+        approvals.iter().any(|ruleset| ruleset.counted.contains(who))
+    };
+    changes.sort_by_key(counts);
+    let change = changes.first()?;
+    let (one, who, came) = change;
     // One that does not count any more need not have been withdrawn: a ruleset or a team may have changed, which is nobody's wish about this request.
     let by_them = *came
         || match known.facts.withdrawn.get(&one.recorded.id) {
@@ -275,10 +289,11 @@ fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
     let enough = all.iter().all(|one| one.verdict.enough);
     let seen = |one: &One<'_>| Seen { rulesets: Vec::new(), ..one.verdict.seen.clone() };
     let actor = if by_them { Actor::Login(who.clone()) } else { Actor::SIGNOFF };
-    if changes.len() == 1 && status.state == State::PendingApproval && enough && *came {
+    let decides = changes.len() == 1 && counts(change);
+    if decides && status.state == State::PendingApproval && enough && *came {
         return Some(Next::record(Event::Approved { change_requests: all.iter().map(seen).collect() }, actor));
     }
-    if changes.len() == 1 && status.state == State::Approved && !enough && !*came && !status.is_any_applied() {
+    if decides && status.state == State::Approved && !enough && !*came && !status.is_any_applied() {
         let event = Event::Unapproved { change_requests: all.iter().map(seen).collect() };
         return Some(Next::Record(Record { event: Box::new(event), actor, line: LineChange::ReleaseTurn }));
     }
@@ -318,22 +333,21 @@ fn apply(known: &Known<'_>, gate: &Gate, all: &[One<'_>]) -> Next {
         .or_else(|| busy(known))
         .or_else(|| checks::unmet(known, gate))
         .or_else(|| checks::unseen(known).filter(|_| !known.request.status.is_any_applied()))
+        .or_else(|| all.iter().find_map(|one| altered(known, one)))
     {
         return next;
     }
     match known.facts.turn {
         None => return Next::Act(Act::ClaimTurn),
         Some(false) => {
-            let mut detail = format!("another request has the turn on {}", known.request.ask.stack);
+            let holder = known.facts.holder.map_or_else(|| "another request".to_owned(), |id| id.to_string());
+            let mut detail = format!("{holder} has the turn on {}", known.request.ask.stack);
             if let Some(id) = known.facts.unreadable.first() {
                 detail.push_str(&format!(". It may be {id}, which can't be read: {}", mend(*id)));
             }
             return Next::wait(Blocker::new(BlockerKind::EarlierRequest, detail));
         }
         Some(true) => {}
-    }
-    if let Some(next) = all.iter().find_map(|one| altered(known, one)) {
-        return next;
     }
     let Some(one) = all.iter().find(|one| !one.is_applied()) else { return granted(known, all, known.now) };
     let act = Act::Apply(one.recorded.id.clone());

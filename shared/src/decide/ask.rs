@@ -2,9 +2,11 @@
 
 use super::{Known, Next, Rest, checks, closing, conflict, fail, mend, newer, stop};
 use crate::blocker::{Blocker, BlockerKind};
-use crate::event::{Actor, Event, Opened};
+use crate::event::{Actor, Event, Opened, Seen};
 use crate::facts::{Act, Look};
+use crate::gate::Gate;
 use crate::ledger::Creation;
+use crate::mark;
 use crate::request::{ChangeRequest, ChangeRequestStatus, Outcome, State};
 use crate::verdict;
 
@@ -25,7 +27,7 @@ pub(super) fn take_up(known: &Known<'_>) -> Next {
         return next;
     }
     if !known.request.status.change_requests.is_empty() {
-        return submit(known);
+        return submit(known, gate);
     }
     checks::unmet(known, gate).unwrap_or_else(|| open(known))
 }
@@ -91,7 +93,7 @@ fn open(known: &Known<'_>) -> Next {
 }
 
 /// Submits each draft, sees that it is what it should be, and records that all of them are.
-fn submit(known: &Known<'_>) -> Next {
+fn submit(known: &Known<'_>, gate: &Gate) -> Next {
     let status = &known.request.status;
     let Some(principal) = &status.principal else { return Next::Rest(Rest::default()) };
     if !status.change_requests.iter().any(|one| one.environment == known.request.ask.gate.environment) {
@@ -106,6 +108,11 @@ fn submit(known: &Known<'_>) -> Next {
             ),
         );
     }
+    // What they are submitted with says which branch the settings name.
+    if let Some(next) = checks::settings(known, gate) {
+        return next;
+    }
+    let description = known.description();
     let mut seen = Vec::new();
     for one in &status.change_requests {
         let act = Act::Submit(one.id.clone());
@@ -136,10 +143,15 @@ fn submit(known: &Known<'_>) -> Next {
                 return super::approval::rejected(known, one);
             }
             Some(Some(now)) => {
-                if let Some(what) = checks::edited(known, one, now) {
+                // It may have been submitted by a look that died before it could record that.
+                let same = mark::says_the_same(&now.description, &description);
+                let said = mark::fingerprint(if same { &now.description } else { &description });
+                let submitted = ChangeRequest { description: Some(said), ..one.clone() };
+                if let Some(what) = checks::edited(known, &submitted, now) {
                     return checks::fail_as_edited(known, one, &what);
                 }
-                seen.push(verdict::judge(&known.request.ask, one, principal, now).seen);
+                let shown = verdict::judge(&known.request.ask, one, principal, now).seen;
+                seen.push(Seen { description: submitted.description, ..shown });
             }
         }
     }

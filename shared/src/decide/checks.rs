@@ -71,7 +71,8 @@ fn identity(known: &Known<'_>) -> Option<Next> {
     })
 }
 
-fn settings(known: &Known<'_>, gate: &Gate) -> Option<Next> {
+/// The settings that the deployment inherits have to be there, to leave signoff its marks and its identity, and to be those of the beginning.
+pub(super) fn settings(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     let stack = &known.request.ask.stack;
     let wrong = |code: &str, message: String| Some(fail(known, Outcome::new(code, message)));
     let settings = match &known.facts.settings {
@@ -140,11 +141,13 @@ pub(super) fn ruleset(known: &Known<'_>) -> Option<Next> {
     ))
 }
 
-/// How a change request differs from what signoff submitted; `None` if it does not.
+/// How a change request differs from what signoff submitted; `None` if it does not. Whoever approves goes by what its description says, so all of it counts.
 pub(super) fn edited(known: &Known<'_>, submitted: &ChangeRequest, now: &ChangeRequestNow) -> Option<String> {
-    let ask = &known.request.ask;
-    let what = if !mark::carries(&now.description, known.installation, ask.id) {
+    let is_said = |description: &String| *description == mark::fingerprint(&now.description);
+    let what = if !mark::carries(&now.description, known.installation, known.request.ask.id) {
         "the first line of its description".to_owned()
+    } else if !submitted.description.as_ref().is_none_or(is_said) {
+        "its description".to_owned()
     } else if now.revision != submitted.revision {
         format!("its revision ({} was submitted, {} is the latest)", submitted.revision, now.revision)
     } else {

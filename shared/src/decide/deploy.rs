@@ -122,7 +122,8 @@ fn unapplied(known: &Known<'_>) -> Option<Next> {
 /// Looks for a deployment that carries the mark. `Ok`: there is none.
 fn search(known: &Known<'_>) -> Result<(), Next> {
     let Some(activity) = &known.facts.activity else { return Err(Next::Look(Look::Activity)) };
-    let Some(found) = activity.marked.first() else { return Ok(()) };
+    // Should there be two, the first one is it: the other may still be in the queue, where it can be stopped.
+    let Some(found) = activity.marked.iter().min_by_key(|one| one.deployment.version) else { return Ok(()) };
     if is_ours(known, found) {
         let (deployment, status) = (found.deployment.clone(), Some(found.status.as_str().to_owned()));
         return Err(created(known, deployment, status));
@@ -236,7 +237,8 @@ fn duplicate(known: &Known<'_>, second: &DeploymentNow) -> Option<Next> {
     if queued && !known.facts.has_tried(&act) {
         return Some(Next::Act(act));
     }
-    let cancelled = known.facts.has_tried(&act) && !known.facts.refused.contains_key(&act);
+    let facts = known.facts;
+    let cancelled = facts.has_tried(&act) && !facts.refused.contains_key(&act) && !facts.conflicts.contains_key(&act);
     Some(Next::record(Event::DuplicateFound { deployment: second.deployment.clone(), cancelled }, Actor::SIGNOFF))
 }
 

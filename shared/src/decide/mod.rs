@@ -21,6 +21,7 @@ use crate::cloud::DeploymentStatus;
 use crate::event::{Actor, Ended, Event, RestsOn};
 use crate::facts::{Act, Facts, Look};
 use crate::ledger::{LineChange, Work};
+use crate::mark;
 use crate::names::{RequestId, StackName};
 use crate::request::{Outcome, Request, State, Worker};
 
@@ -43,11 +44,22 @@ pub struct Known<'a> {
     pub facts: &'a Facts,
     /// The installation's name, as it stands in marks.
     pub installation: &'a str,
+    /// Where people find a request: its URL without the id. `None`: nowhere.
+    pub link: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }
 
 impl Known<'_> {
+    /// The description that its open requests are submitted with; the settings say which branch it is about, if no commit was asked for.
+    pub fn description(&self) -> String {
+        let ask = &self.request.ask;
+        let settings = self.facts.settings.as_ref().and_then(|settings| settings.as_ref().ok());
+        let branch = settings.and_then(|settings| settings.branch.as_deref());
+        let link = self.link.map(|link| format!("{link}{}", ask.id));
+        mark::description(self.installation, ask, branch, link.as_deref())
+    }
+
     /// Whether what this look did not find was looked for often enough, and long enough, to count as lost.
     fn has_lost_it(&self) -> bool {
         let since = |at: Timestamp| at.saturating_add(SignedDuration::from_mins(LOST_MINUTES));

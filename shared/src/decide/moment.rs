@@ -42,6 +42,19 @@ pub(super) fn closed_again(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     held(known, gate, Some(grant.applied_at), grant.expires_at)
 }
 
+/// Why a request that still waits for approvals could not be applied if it got them: whatever is closed opens only when its time is over. Nobody has to approve
+/// before they learn that.
+pub(super) fn in_vain(known: &Known<'_>, gate: &Gate) -> Vec<Blocker> {
+    let until = known.request.expires_at();
+    if gate.pending_extension.is_some() {
+        return Vec::new();
+    }
+    match held(known, gate, None, until) {
+        Some(Next::Rest(rest)) if rest.moment.is_some_and(|moment| moment >= until) => rest.waiting,
+        _ => Vec::new(),
+    }
+}
+
 /// Whether the latest time that was asked for had passed when it was applied, or has by more than what belongs together.
 pub(super) fn is_past(known: &Known<'_>, applied_at: Timestamp) -> bool {
     known.request.ask.not_after.is_some_and(|last| last < applied_at || later(last, TOGETHER) < known.now)

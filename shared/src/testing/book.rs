@@ -317,6 +317,13 @@ impl Ledger for Book {
         self.call(|inside| Ok(*inside.line.turn.get_or_insert(id) == id))
     }
 
+    async fn release_turn(&self, _: &StackName, id: RequestId) -> Result<(), LedgerError> {
+        self.call(|inside| {
+            inside.line.turn.take_if(|turn| *turn == id);
+            Ok(())
+        })
+    }
+
     async fn lock_creation(&self, _: &Organization, _: &PrincipalName, id: RequestId) -> Result<Creation, LedgerError> {
         self.call(|inside| {
             let holder = *inside.lock.holder.get_or_insert(id);
@@ -340,7 +347,10 @@ impl Ledger for Book {
             if inside.lock.holder.take_if(|holder| *holder == id).is_none() || inside.lock.waiting.is_empty() {
                 return Ok(None);
             }
-            Ok(Some(inside.lock.waiting.remove(0)))
+            let rows = &inside.rows;
+            let is_open = |id: &RequestId| rows.get(id).is_some_and(|row| !row.request.status.state.is_terminal());
+            inside.lock.waiting.retain(is_open);
+            Ok((!inside.lock.waiting.is_empty()).then(|| inside.lock.waiting.remove(0)))
         })
     }
 

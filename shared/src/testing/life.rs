@@ -7,6 +7,7 @@ use super::ask;
 use crate::chain::{self, Sealed};
 use crate::conditions::Lift;
 use crate::event::{Actor, Entry, Event, Opened, RestsOn, Seen};
+use crate::mark;
 use crate::request::{Approvals, Ask, ChangeRequestStatus, Deployment, Grant, Outcome, Request, State};
 
 /// What has happened to a request.
@@ -58,7 +59,12 @@ impl Life {
 
     /// One whose change requests were submitted.
     pub(crate) fn submitted(ids: &[&str]) -> Self {
-        let seen = |id: &&str| Seen { rulesets: vec!["gate-1".to_owned()], ..seen(id, "pending", &[]) };
+        let description = super::change_request_now(&ask(), "").description;
+        let seen = |id: &&str| Seen {
+            rulesets: vec!["gate-1".to_owned()],
+            description: Some(mark::fingerprint(&description)),
+            ..seen(id, "pending", &[])
+        };
         Self::opened(ids).then(Event::Submitted { change_requests: ids.iter().map(seen).collect() })
     }
 
@@ -99,6 +105,7 @@ pub(crate) fn seen(id: &str, status: &str, approvers: &[&str]) -> Seen {
         revision: 1,
         approvals: vec![approvals],
         rulesets: Vec::new(),
+        description: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::asking::Permission;
 use crate::cloud::{
     ApprovalNow, ChangeRequestNow, CloudError, DeploymentNow, DeploymentPage, DeploymentStatus, Identity, Listed,
     LogPage, Machine, NewChangeRequest, NewDeployment, PulumiCloud, Ruleset, RulesetNow, Settings, StatusChange,
+    StatusChanges,
 };
 use crate::host::Host;
 use crate::names::{EnvironmentName, Login, Organization, PrincipalName, StackName};
@@ -43,6 +44,8 @@ pub(crate) struct Inside {
     pub(crate) gated: Vec<EnvironmentName>,
     pub(crate) change_requests: Vec<ChangeRequestNow>,
     pub(crate) history: Vec<(String, StatusChange)>,
+    /// Whether histories are longer than what is read of them.
+    pub(crate) long_history: bool,
     /// Who withdrew their approval of which change request.
     pub(crate) withdrawn: Vec<(String, Login)>,
     pub(crate) deployments: Vec<(DeploymentNow, Timestamp)>,
@@ -89,6 +92,7 @@ impl Pulumi {
             gated: vec!["acme/credentials/prod".parse().unwrap()],
             change_requests: Vec::new(),
             history: Vec::new(),
+            long_history: false,
             withdrawn: Vec::new(),
             deployments: Vec::new(),
             durations: (3_600, 3_600),
@@ -291,14 +295,13 @@ impl PulumiCloud for Pulumi {
         self.call("change_request", |inside| inside.find(id).cloned())
     }
 
-    async fn status_changes(
-        &self,
-        _: &PrincipalName,
-        _: &Organization,
-        id: &str,
-    ) -> Result<Vec<StatusChange>, CloudError> {
+    async fn status_changes(&self, _: &PrincipalName, _: &Organization, id: &str) -> Result<StatusChanges, CloudError> {
         self.call("status_changes", |inside| {
-            Ok(inside.history.iter().filter(|(of, _)| of == id).map(|(_, change)| change.clone()).collect())
+            let of_it = inside.history.iter().filter(|(of, _)| of == id);
+            Ok(StatusChanges {
+                changes: of_it.map(|(_, change)| change.clone()).collect(),
+                is_whole: !inside.long_history,
+            })
         })
     }
 

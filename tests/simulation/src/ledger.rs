@@ -555,6 +555,15 @@ impl Ledger for SimLedger {
         self.write("claim_turn.over", |world| claim(world, Some(stale)).is_ok()).await
     }
 
+    async fn release_turn(&self, stack: &StackName, id: RequestId) -> Result<(), LedgerError> {
+        self.write("release_turn", |world| {
+            if let Some(item) = world.tables[self.place].lines.get_mut(stack) {
+                item.line.turn.take_if(|turn| *turn == id);
+            }
+        })
+        .await
+    }
+
     async fn lock_creation(
         &self,
         organization: &Organization,
@@ -614,7 +623,9 @@ impl Ledger for SimLedger {
                 let item = world.tables[self.place].locks.entry(key.clone()).or_default();
                 if item.holder == Some(id) {
                     item.holder = None;
-                    return Ok(item.waiting.iter().min().copied());
+                    let mut by_age = item.waiting.clone();
+                    by_age.sort();
+                    return Ok(by_age);
                 }
                 Err(item.waiting.contains(&id))
             })
@@ -630,11 +641,16 @@ impl Ledger for SimLedger {
             }
         };
         match given_back {
-            Ok(Some(longest)) => {
-                leave(longest).await?;
-                Ok(Some(longest))
+            Ok(by_age) => {
+                for who in by_age {
+                    leave(who).await?;
+                    if self.is_open(who).await? {
+                        return Ok(Some(who));
+                    }
+                }
+                Ok(None)
             }
-            Ok(None) | Err(false) => Ok(None),
+            Err(false) => Ok(None),
             Err(true) => {
                 leave(id).await?;
                 Ok(None)

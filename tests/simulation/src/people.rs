@@ -160,9 +160,11 @@ fn on_a_change_request(world: &mut World, name: &str) {
     let reviewer = REVIEWERS[world.chance.weighted(&[4, 4, 1, 1])];
     let id = one.id.as_str();
     world.say(|| format!("  {id} ({}), {reviewer}", one.description.lines().next().unwrap_or_default()));
-    let text = match world.chance.below(3) {
+    let text = match world.chance.below(4) {
         0 => format!("signoff first {}", "req_01KAT5AAAAAAAAAAAAAAAAAAAA"),
         1 => format!("{} ", one.description),
+        // The mark stays, and what reviewers go by is another.
+        2 => one.description.replace("\noperation: ", "\noperation: preview, not "),
         _ => format!("please\n{}", one.description),
     };
     // Who may not, or is late, is refused.

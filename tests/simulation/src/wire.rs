@@ -107,6 +107,11 @@ impl World {
         let Self { plan, chance, .. } = self;
         let at = plan.cloud.iter().position(|rate| chance.happens(*rate * more))?;
         let settle = self.plan.timing.settle.as_secs();
+        if operation == "GET durations" && self.chance.happens(0.5) {
+            self.judge.mishaps += 1;
+            self.coverage.add("call fault", "409: GET durations");
+            return Some(Fault::Error { status: 409, html: false });
+        }
         let fault = match at {
             0 => Fault::TooManyRequests { retry_after: None },
             1 => Fault::TooManyRequests { retry_after: Some(self.chance.below(90) + 1) },

@@ -63,4 +63,11 @@ pub(crate) async fn who_waits_can_go(place: &impl Place) {
     lock(&ledger, b).await;
     assert_eq!(unlock(&ledger, b).await, None);
     assert_eq!(unlock(&ledger, a).await, None, "b is gone");
+    let (dead, c) = (created(&ledger, STACK).await, created(&ledger, STACK).await.ask.id);
+    for id in [a, dead.ask.id, c] {
+        lock(&ledger, id).await;
+    }
+    recorded(&ledger, &dead, cancelled(), LineChange::Leave).await;
+    assert_eq!(unlock(&ledger, a).await, Some(c), "whoever has ended while it waited is passed over");
+    assert_eq!(unlock(&ledger, c).await, None);
 }

@@ -107,9 +107,8 @@ pub(crate) fn submitted() -> Event {
         counted: Vec::new(),
     }];
     let (id, rulesets) = ("6f0d2b0e-cr".to_owned(), vec!["gate-1".to_owned()]);
-    Event::Submitted {
-        change_requests: vec![Seen { id, status: ChangeRequestStatus::Pending, revision: 3, approvals, rulesets }],
-    }
+    let (status, description) = (ChangeRequestStatus::Pending, Some("5e884898da280471".to_owned()));
+    Event::Submitted { change_requests: vec![Seen { id, status, revision: 3, approvals, rulesets, description }] }
 }
 
 /// Somebody takes the request back.

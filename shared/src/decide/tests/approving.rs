@@ -74,6 +74,33 @@ fn approvals_come_and_go() {
                     scene.approvers("cr-1", &["bob"]);
                 })
             ),
+            (
+                "the one that makes it enough, and the requester's",
+                pending().but(|scene| {
+                    scene.status("cr-1", "ready");
+                    scene.approvers("cr-1", &["bob", "alice"]);
+                })
+            ),
+            (
+                "only the requester's is new, and it is enough",
+                pending().but(|scene| {
+                    scene.status("cr-1", "ready");
+                    scene.approvers("cr-1", &["bob", "alice"]);
+                    scene.request.status.change_requests[0].approvals =
+                        crate::testing::life::seen("cr-1", "pending", &["bob"]).approvals;
+                })
+            ),
+            (
+                "the one that counts goes, and the requester's",
+                approved().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    scene.approvers("cr-1", &[]);
+                    let before = &mut scene.request.status.change_requests[0].approvals[0];
+                    before.approvers.push("alice".parse().unwrap());
+                    let withdrawn = ["alice", "bob"].map(|login| login.parse().unwrap()).to_vec();
+                    scene.facts.withdrawn.insert("cr-1".to_owned(), withdrawn);
+                })
+            ),
             ("one that does not count", pending().but(|scene| scene.approvers("cr-1", &["alice"]))),
             ("one of two change requests", two().but(|scene| scene.status("cr-2", "pending"))),
             (
@@ -204,6 +231,20 @@ fn what_an_approved_request_waits_for() {
             ),
             ("the turn, not claimed", approved().but(|scene| scene.facts.turn = None)),
             ("the turn, another has it", approved().but(|scene| scene.facts.turn = Some(false))),
+            (
+                "the turn, and it is known who has it",
+                approved().but(|scene| {
+                    scene.facts.turn = Some(false);
+                    scene.facts.holder = Some(other(5, State::Approved).place.id);
+                })
+            ),
+            (
+                "its durations can't be had now: the turn is not taken",
+                approved().but(|scene| {
+                    scene.facts.turn = None;
+                    scene.facts.durations.insert("cr-1".to_owned(), Err("the environment has changed".to_owned()));
+                })
+            ),
             ("one in line can't be read", unreadable(None)),
             ("one in line can't be read, but this one has the turn", unreadable(Some(true))),
             ("one in line can't be read, the line lifted: the turn is next", unreadable(None).but(lifted)),

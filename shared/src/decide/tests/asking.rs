@@ -81,6 +81,31 @@ fn from_the_ask_to_the_reviewers() {
                 })
             ),
             (
+                "submitted as another operation",
+                opened.clone().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    let one = scene.cr("cr-1");
+                    one.description = one.description.replace("operation: update", "operation: preview");
+                })
+            ),
+            (
+                "submitted when requests were found elsewhere",
+                opened.clone().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    let one = scene.cr("cr-1");
+                    one.description =
+                        one.description.replace("\nreason:", "\nrequest: https://old.example/req\nreason:");
+                })
+            ),
+            (
+                "submitted, and kept with other line breaks",
+                opened.clone().but(|scene| {
+                    scene.status("cr-1", "pending");
+                    let one = scene.cr("cr-1");
+                    one.description = format!("{} \r\n", one.description.replace('\n', "\r\n"));
+                })
+            ),
+            (
                 "closed as a draft",
                 opened.clone().but(|scene| {
                     scene.status("cr-1", "closed");

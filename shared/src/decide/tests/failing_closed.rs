@@ -55,6 +55,13 @@ fn changes() -> Vec<(&'static str, Change)> {
         ),
         ("the change request is gone", Box::new(|scene| scene.lost("cr-1"))),
         ("its first line was edited", Box::new(|scene| scene.cr("cr-1").description.insert(0, 'x'))),
+        (
+            "what it says of the operation was edited",
+            Box::new(|scene| {
+                let one = scene.cr("cr-1");
+                one.description = one.description.replace("operation: update", "operation: preview");
+            }),
+        ),
         ("its revision was edited", Box::new(|scene| scene.cr("cr-1").revision = 2)),
         ("it is of another environment", Box::new(|scene| scene.cr("cr-1").environment = None)),
         ("it asks for no open", Box::new(|scene| scene.cr("cr-1").is_open = false)),
@@ -81,7 +88,7 @@ fn before_it_is_applied() {
     all.push((
         "its durations were edited",
         approved.but(|scene| {
-            scene.facts.durations.insert("cr-1".to_owned(), (86_400, 3_600));
+            scene.facts.durations.insert("cr-1".to_owned(), Ok((86_400, 3_600)));
         }),
     ));
     check!("fails_closed_before_it_is_applied", all);

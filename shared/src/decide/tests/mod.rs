@@ -40,7 +40,7 @@ impl Scene {
                 fingerprint: "v1".to_owned(),
                 variables: vec!["AWS_REGION".to_owned()],
                 has_role: false,
-                branch: None,
+                branch: Some("main".to_owned()),
             })),
             rulesets: Some(Ok(vec![ruleset()])),
             creation: Some(Creation::Ours),
@@ -58,7 +58,7 @@ impl Scene {
                 State::Granted | State::Deploying => ChangeRequestStatus::Applied,
                 _ => ChangeRequestStatus::Ready,
             };
-            scene.facts.durations.insert(one.id.clone(), (3_600, 3_600));
+            scene.facts.durations.insert(one.id.clone(), Ok((3_600, 3_600)));
             scene.facts.change_requests.insert(one.id, Some(now));
         }
         scene
@@ -109,6 +109,7 @@ impl Scene {
             work: &self.work,
             facts: &self.facts,
             installation: INSTALLATION,
+            link: None,
             now: self.now,
         };
         match self.request.status.state.worker() {
@@ -225,7 +226,7 @@ fn a_worker_leaves_alone_what_is_not_its_own() {
         let scene = Scene::of(life);
         let other = if scene.request.status.state == State::Granted { Worker::Apply } else { Worker::Deploy };
         let (request, work, facts) = (&scene.request, &scene.work, &scene.facts);
-        let known = Known { request, work, facts, installation: INSTALLATION, now: scene.now };
+        let known = Known { request, work, facts, installation: INSTALLATION, link: None, now: scene.now };
         assert_eq!(decide(other, &known), Next::Rest(Rest::default()));
     }
 }

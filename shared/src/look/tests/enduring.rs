@@ -144,6 +144,37 @@ fn whoever_pressed_apply_stands_in_the_trail() {
 }
 
 #[test]
+fn nobody_is_named_where_the_history_is_too_long_to_tell_who_applied() {
+    let world = World::to(State::PendingApproval);
+    world.cloud.approve("bob");
+    world.cloud.set("cr-1", ChangeRequestStatus::Applied, "dave", None);
+    let history = std::mem::take(&mut world.cloud.inside().history);
+    world.cloud.inside().long_history = true;
+    world.pass(2);
+    assert_eq!((world.state(), world.waits().len()), (State::PendingApproval, 1), "{:?}", world.waits());
+    world.cloud.inside().history = history;
+    world.pass(5);
+    assert_eq!(world.state(), State::Deploying);
+}
+
+#[test]
+fn what_conflicts_is_no_refused_token() {
+    let world = World::to(State::Approved);
+    for call in ["durations", "settings"] {
+        for _ in 0..3 {
+            world.cloud.fail(call, Fault::Answer(CloudError::Conflict("the environment has changed".to_owned())));
+        }
+        world.look(Worker::Apply).unwrap();
+        let waits = world.waits().join("; ");
+        assert!(waits.starts_with("pulumi-cloud: ") && waits.contains("(the environment has changed)"), "{waits}");
+        assert_eq!(world.wrk().note.token_refused_since, None);
+        world.cloud.inside().faults.clear();
+    }
+    world.pass(3);
+    assert_eq!(world.state(), State::Deploying);
+}
+
+#[test]
 fn a_look_that_the_ledger_cut_short_leaves_no_lease() {
     let world = World::to(State::Approved);
     let calls = world.book.inside().calls;
@@ -279,6 +310,7 @@ fn what_stands_still_until_the_grant_ran_out_deploys_nothing() {
     world.book.inside().intending = Some(Box::new(move || clock.pass(SignedDuration::from_secs(20))));
     world.look(Worker::Deploy).unwrap();
     assert_eq!(world.waits(), ["pulumi-cloud: its grant ran out before the deployment could be created"]);
+    assert_eq!(world.wrk().intent, None, "nothing was sent, so there is nothing to wait for");
     world.pass(5);
     assert_eq!((world.state(), world.cloud.count("deploy")), (State::Expired, 0));
     assert!(world.outcome().starts_with("not-deployed-in-time: "), "{}", world.outcome());

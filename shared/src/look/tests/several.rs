@@ -1,4 +1,6 @@
 use super::*;
+use crate::cloud::DeploymentNow;
+use crate::conditions::Lift;
 use crate::names::RequestId;
 
 fn state_of(world: &World, id: RequestId) -> State {
@@ -39,6 +41,45 @@ fn one_that_waits_for_approval_holds_nobody_up() {
     assert_eq!((world.state(), state_of(&world, second)), (State::PendingApproval, State::Deploying));
 }
 
+/// Two requests, the first of them approved with the turn and nothing applied, the second approved with the line lifted.
+fn one_that_has_the_turn() -> (World, RequestId) {
+    let world = World::to(State::Approved);
+    world.book.inside().line.turn = Some(world.id);
+    let second = world.ask_again(2);
+    world.work();
+    world.book.inside().rows.get_mut(&second).unwrap().request.status.lifted.insert(Lift::Line);
+    approve_one(&world, "cr-2");
+    (world, second)
+}
+
+#[test]
+fn one_that_has_the_turn_and_cant_use_it_gives_it_back() {
+    let (world, second) = one_that_has_the_turn();
+    // Pulumi Cloud does not apply the first one.
+    for _ in 0..100 {
+        let refused = CloudError::Refused { status: 403, message: "not now".to_owned() };
+        world.cloud.fail("apply", Fault::Answer(refused));
+    }
+    world.look(Worker::Apply).unwrap();
+    assert_eq!(world.book.inside().line.turn, Some(world.id), "what an earlier look may have sent has to show first");
+    world.cloud.inside().faults.retain(|(call, _)| *call != "apply");
+    world.book.inside().gates.gates[0].windows = vec!["wed 10:00-11:00".to_owned().try_into().unwrap()];
+    world.book.inside().rows.get_mut(&second).unwrap().request.status.lifted.insert(Lift::Window);
+    world.pass(4);
+    assert_eq!((world.state(), state_of(&world, second)), (State::Approved, State::Deploying));
+}
+
+#[test]
+fn the_turn_stays_with_one_whose_apply_may_still_show() {
+    let (world, second) = one_that_has_the_turn();
+    world.cloud.fail("apply", Fault::Lost);
+    world.look(Worker::Apply).unwrap();
+    assert_eq!((world.book.inside().line.turn, world.cloud.count("apply")), (Some(world.id), 1));
+    world.pass(1);
+    assert_eq!(state_of(&world, second), State::Approved);
+    assert_eq!(world.book.inside().line.turn, Some(world.id));
+}
+
 #[test]
 fn one_at_a_time_creates_open_requests() {
     let world = World::new();
@@ -64,7 +105,7 @@ fn a_draft_is_found_whatever_word_its_status_has() {
     world.work();
     let mut elsewhere = world.cloud.inside().change_requests[0].clone();
     elsewhere.id = "cr-x".to_owned();
-    elsewhere.description = mark::first_line("another", world.id);
+    elsewhere.description = crate::mark::first_line("another", world.id);
     world.cloud.inside().change_requests.push(elsewhere);
     for one in &mut world.cloud.inside().change_requests {
         one.status = ChangeRequestStatus::Unknown("proposed".to_owned());
@@ -210,6 +251,44 @@ fn an_apply_by_somebody_else_right_before_ours_is_told_as_theirs() {
     let inside = world.book.inside();
     let granted = inside.rows[&world.id].events.iter().find(|event| event.kind.ends_with(".granted")).unwrap();
     assert_eq!(granted.data.actor, Actor::Login("carol".parse().unwrap()));
+}
+
+#[test]
+fn of_two_deployments_that_nobody_recorded_the_first_is_it_and_the_queued_one_is_cancelled() {
+    let world = World::to(State::Granted);
+    let marked = |version, status| {
+        let one = DeploymentNow {
+            deployment: crate::testing::life::deployment(version),
+            status,
+            requested_by: "signoff-deployer".parse().unwrap(),
+            operation: Some("update".to_owned()),
+            mark: Some(world.id.to_string()),
+            commit: world.request().ask.commit.map(|commit| commit.to_string()),
+            branch: None,
+        };
+        (one, world.clock.now())
+    };
+    world.cloud.inside().deployments =
+        vec![marked(1, DeploymentStatus::Running), marked(2, DeploymentStatus::NotStarted)];
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!(world.request().status.deployment.unwrap().version, 1);
+    world.look(Worker::Deploy).unwrap();
+    assert_eq!(world.cloud.inside().deployments[1].0.status, DeploymentStatus::Skipped);
+    assert_eq!(world.cloud.count("deploy"), 0);
+}
+
+#[test]
+fn a_second_deployment_that_cant_be_cancelled_any_more_is_not_said_to_be() {
+    let world = World::to(State::Deploying);
+    let mut second = world.cloud.inside().deployments[0].clone();
+    second.0.deployment = crate::testing::life::deployment(2);
+    world.cloud.inside().deployments.push(second);
+    world.cloud.fail("cancel_deployment", Fault::Answer(CloudError::Conflict("it runs".to_owned())));
+    world.look(Worker::Deploy).unwrap();
+    let inside = world.book.inside();
+    let last = inside.rows[&world.id].events.last().unwrap();
+    assert!(last.kind.ends_with(".duplicate_found"), "{}", last.kind);
+    assert_eq!(last.data.evidence["cancelled"], false);
 }
 
 #[test]

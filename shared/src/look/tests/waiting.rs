@@ -319,6 +319,15 @@ fn a_look_of_the_wrong_worker_changes_nothing() {
     world.look(Worker::Deploy).unwrap();
     assert_eq!((world.cloud.inside().calls.len(), world.trail()), (made, trail));
     assert!(world.due().is_some());
+    // What is noted stays, and so does when it is due: the record that woke it may have been given out again.
+    let world = World::to(State::Granted);
+    world.book.inside().gates.hold = true;
+    world.look(Worker::Deploy).unwrap();
+    let (waits, due) = (world.waits(), world.due());
+    assert!(!waits.is_empty());
+    world.clock.pass(SignedDuration::from_secs(10));
+    world.look(Worker::Apply).unwrap();
+    assert_eq!((world.waits(), world.due()), (waits, due));
 }
 
 #[test]

@@ -117,6 +117,8 @@ pub struct Case {
     pub settings: Option<(i64, Value)>,
     /// For each change request, how many approvals each ruleset asked for when it was submitted.
     pub numbers: BTreeMap<String, BTreeMap<String, i64>>,
+    /// What each change request was submitted with.
+    pub descriptions: BTreeMap<String, String>,
     /// How many calls were made for it, and how many looks.
     pub calls: u64,
     /// How many looks there were.
@@ -316,14 +318,17 @@ pub(crate) fn enough(cloud: &Cloud, case: &Case, change_request: &ChangeRequest)
     !verdicts.is_empty() && !gone && satisfied && u32::try_from(people.len()).is_ok_and(|people| people >= least)
 }
 
-/// Whether a change request still is what was submitted: the mark, one revision, the durations.
+/// Whether a change request still is what was submitted: the mark and whatever else it says, one revision, the durations.
 pub(crate) fn unedited(case: &Case, installation: &str, change_request: &ChangeRequest) -> bool {
     let mark = format!("signoff {installation} {}", case.ask.id);
     let durations = change_request.revisions.first().is_some_and(|revision| {
         revision.access_seconds == case.ask.access_duration.seconds()
             && revision.grant_seconds == case.ask.grant_expiration.seconds()
     });
-    change_request.description.lines().next() == Some(mark.as_str())
+    let said = case.descriptions.get(&change_request.id);
+    let lines = |text: &str| text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    said.is_none_or(|said| lines(said) == lines(&change_request.description))
+        && change_request.description.lines().next() == Some(mark.as_str())
         && change_request.latest_revision() == 1
         && durations
 }

@@ -34,6 +34,7 @@ pub(crate) fn recorded(world: &mut World, place: usize, before: Option<&Request>
             environment: step.request.ask.gate.environment.to_string(),
             settings: None,
             numbers: Default::default(),
+            descriptions: Default::default(),
             calls: 0,
             looks: 0,
             written: world.now,

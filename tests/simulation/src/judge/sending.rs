@@ -82,6 +82,9 @@ fn submits(world: &mut World, look: &Look, id: &str, call: &Call) {
         format!("{id} is submitted with the commit {commit:?}, and {asked:?} was asked for")
     });
     world.judge.commits.insert(id.to_owned(), commit.map(str::to_owned));
+    if let Some(case) = world.judge.cases.get_mut(&look.request) {
+        case.descriptions.insert(id.to_owned(), text.to_owned());
+    }
 }
 
 /// The change requests of a request as the ledger has them, which have to be what one open request created.
