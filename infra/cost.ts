@@ -56,8 +56,8 @@ export const PER_SWEEP = { writeUnits: 1, readUnits: 4, seconds: 0.1 };
 
 /** What somebody takes besides who stays at `signoff request --wait`, or `watch`, until the end. The time is an estimate, rounded up. */
 export const WATCHED = {
-  /** How often the command line asks if nothing changes: `SLOWEST` in cli/src/commands/watch.rs. */
-  everySeconds: 5,
+  /** How often the command line asks: `AWAITING` and `SLOWEST` in cli/src/commands/watch.rs. (It asks more often after a change, which is little.) */
+  everySeconds: { approval: 30, deployment: 5 },
   /** The request, three items. */
   readUnits: 3,
   /** How long `api` takes: these reads, and once a minute a call to Pulumi Cloud, whose token it is. */
@@ -179,7 +179,8 @@ export function notices(deployments: number): number {
 
 /** What it costs in a month besides if somebody stays at each deployment until its end, in dollars. */
 export function watched(deployments: number): number {
-  const asks = deployments * (((WAITING.approval + WAITING.deployment) * 60) / WATCHED.everySeconds);
+  const { approval, deployment } = WATCHED.everySeconds;
+  const asks = deployments * 60 * (WAITING.approval / approval + WAITING.deployment / deployment);
   return (
     asks *
     (PRICES.httpCall +

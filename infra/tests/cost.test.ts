@@ -49,8 +49,11 @@ test("an open request is looked at as often as the gate does", () => {
 });
 
 test("whoever waits asks as often as the command line does", () => {
-  const slowest = /const SLOWEST: Duration = Duration::from_secs\((\d+)\);/.exec(read("cli/src/commands/watch.rs"));
-  assert.equal(WATCHED.everySeconds, Number(slowest?.[1]));
+  const every = (name: string) => {
+    const written = new RegExp(`const ${name}: Duration = Duration::from_secs\\((\\d+)\\);`);
+    return Number(written.exec(read("cli/src/commands/watch.rs"))?.[1]);
+  };
+  assert.deepEqual(WATCHED.everySeconds, { approval: every("AWAITING"), deployment: every("SLOWEST") });
 });
 
 test("the README quotes the counts that the table is made of", () => {
@@ -63,7 +66,8 @@ test("the README quotes the counts that the table is made of", () => {
   assert.ok(readme.includes(waiting), waiting);
   const each = `${PER_LOOK.writeUnits} write units, ${PER_LOOK.readUnits} read units and an invocation each`;
   assert.ok(PER_LOOK.invocations === 1 && readme.includes(each), each);
-  assert.ok(readme.includes(`ask every ${WATCHED.everySeconds} seconds`));
+  const { approval: awaiting, deployment: running } = WATCHED.everySeconds;
+  assert.ok(readme.includes(`ask every ${awaiting} seconds while approvals are awaited, and every ${running} seconds otherwise`));
   assert.ok(readme.includes(`${NOTICES.writeUnits} write units for each notice`));
 });
 

@@ -47,6 +47,7 @@ pub(crate) struct Request {
     #[serde(deserialize_with = "or_default")]
     pub(crate) updated_at: String,
     pub(crate) expires_at: Option<String>,
+    pub(crate) ending: Option<Ending>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) audit: Option<Audit>,
 }
@@ -165,6 +166,16 @@ pub(crate) struct Outcome {
     pub(crate) code: String,
     #[serde(deserialize_with = "or_default")]
     pub(crate) message: String,
+}
+
+/// An end that is decided, while what is open is being closed.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ending {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) state: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) outcome: Outcome,
 }
 
 impl Request {

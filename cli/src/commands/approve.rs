@@ -78,6 +78,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
     let signoff = app.signoff()?;
     let pulumi = app.pulumi(args.pulumi_url.clone())?;
     let (request, organization) = reviewable(&signoff, args.id, "approve", args.yes).await?;
+    app.output.note(&asked(&request));
     let mut fates = Vec::new();
     for change_request in &request.change_requests {
         let (fate, proposal) = match pulumi.proposal(&organization, &change_request.id).await {
@@ -129,13 +130,21 @@ fn open_in(request: &Request, id: RequestId, what: &str) -> Result<String, Failu
     if request.id != id.to_string() {
         return Err(Failure::Failed("the server's answer is another request".to_owned()));
     }
+    if let Some(ending) = &request.ending {
+        let (state, why) = (line(&ending.state), line(&ending.outcome.message));
+        return Err(Failure::Failed(format!("there is nothing to {what}: {id} will be {state}. {why}")));
+    }
     match request.state.as_str() {
         "pending_approval" | "approved" => {}
         "requested" => {
             let why = format!("{id} is not submitted to its reviewers yet: try again in a moment");
             return Err(Failure::Failed(why));
         }
-        state => return Err(Failure::Failed(format!("there is nothing to {what}: the state of {id} is {state}"))),
+        state => {
+            let why = request.outcome.as_ref().map(|outcome| format!(". {}", outcome.message)).unwrap_or_default();
+            let said = format!("there is nothing to {what}: the state of {id} is {state}{why}");
+            return Err(Failure::Failed(line(&said)));
+        }
     }
     if request.change_requests.is_empty() {
         return Err(Failure::Failed(format!("{id} has no change requests")));
@@ -170,6 +179,13 @@ pub(super) fn stranger(id: RequestId, recorded: &ChangeRequest, found: &Proposal
     }
     let environment = found.environment();
     (environment != recorded.environment).then(|| format!("it is about {environment} at Pulumi Cloud"))
+}
+
+/// What signoff will do, by its own record: what a change request says of it stands at Pulumi Cloud, where others can edit it.
+pub(super) fn asked(request: &Request) -> String {
+    let commit = request.commit.as_deref().map(|commit| format!(" at commit {commit}")).unwrap_or_default();
+    let Request { operation, stack, requester, .. } = request;
+    line(&format!("{} asks for {operation} of {stack}{commit}", requester.login))
 }
 
 /// Shows, besides the result, what the reviewer is about to decide on.
@@ -210,7 +226,9 @@ pub(super) async fn whats_left(signoff: &Signoff, id: RequestId, is_seen: impl F
 
 /// Whether the end is decided, and what is open is being closed.
 pub(super) fn is_ending(request: &Request) -> bool {
-    Exit::of(request).is_some() || request.blockers.iter().any(|blocker| blocker.kind == CLOSING)
+    Exit::of(request).is_some()
+        || request.ending.is_some()
+        || request.blockers.iter().any(|blocker| blocker.kind == CLOSING)
 }
 
 /// Whether what approvals bear on is another than it was.

@@ -17,6 +17,8 @@ use crate::render::time;
 const FASTEST: Duration = Duration::from_secs(1);
 /// How soon to look again when nothing changes.
 const SLOWEST: Duration = Duration::from_secs(5);
+/// The same while approvals are awaited: that takes hours, and each look costs whoever runs signoff.
+const AWAITING: Duration = Duration::from_secs(30);
 /// How soon to try again when the server is away for long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where what belongs to a change begins, in characters from the left: behind the clock.
@@ -83,7 +85,8 @@ async fn poll(app: &App, signoff: &Signoff, id: RequestId, first: Option<Value>)
                 if let Some(exit) = Exit::of(&request) {
                     return Ok(exit);
                 }
-                pause = if has_changed { FASTEST } else { (pause * 5 / 4).min(SLOWEST) };
+                let slowest = if asks_for_approval(&request) { AWAITING } else { SLOWEST };
+                pause = if has_changed { FASTEST } else { (pause * 5 / 4).min(slowest) };
                 tokio::time::sleep(pause).await;
             }
             // An address where nobody ever answered is more likely a wrong one.
@@ -108,6 +111,7 @@ struct Progress {
     blockers: Vec<Blocker>,
     invited: Vec<String>,
     is_invited: bool,
+    is_ending: bool,
     deployment: String,
     lifted: usize,
 }
@@ -164,6 +168,10 @@ impl Progress {
             // Should an approval be withdrawn, all of it is said again.
             self.is_invited = false;
             self.invited.clear();
+        }
+        if let Some(ending) = request.ending.as_ref().filter(|_| !std::mem::replace(&mut self.is_ending, true)) {
+            let (state, why) = (line(&ending.state), line(&ending.outcome.message));
+            lines.extend(sentence(&format!("will be {state}: {why}")));
         }
         if self.lifted < request.lifted.len() {
             self.lifted = request.lifted.len();

@@ -48,6 +48,8 @@ impl Simulated {
     /// Where it is and how to use it, for standard output.
     pub(super) fn how_to_use(&self, gate: SocketAddr) -> String {
         let url = self.sim.url();
+        // Whoever listens everywhere is not found at that address.
+        let gate = if gate.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], gate.port())) } else { gate };
         format!(
             "simulated Pulumi Cloud on {url}
   Open it in a browser to play a reviewer. People of acme: alice asks, bob and carol review, dave is admin, erin only reads.

@@ -43,6 +43,9 @@ fn waiting(request: &Request, screen: Screen) -> String {
 
 /// What a request waits for, in one line: the first thing, and how many there are besides.
 fn waiting_for(request: &Request) -> String {
+    if let Some(ending) = &request.ending {
+        return format!("its end, which is decided ({})", ending.state);
+    }
     let Some(first) = request.blockers.first() else { return String::new() };
     let text = if first.detail.is_empty() { &first.kind } else { &first.detail };
     match request.blockers.len() {
@@ -78,10 +81,19 @@ pub(crate) fn block(request: &Request, screen: Screen, now: Timestamp) -> String
     field("not before", &request.not_before.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
     field("not after", &request.not_after.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
     field("lifted", &line(&request.lifted.join(", ")));
-    if Exit::of(request).is_none() {
+    if Exit::of(request).is_none() && request.ending.is_none() {
         field("expires", &request.expires_at.as_deref().map(|at| time::with_distance(at, now)).unwrap_or_default());
-    } else {
+    } else if Exit::of(request).is_some() {
         field("ended", &time::with_distance(&request.updated_at, now));
+    }
+    if let Some(ending) = &request.ending {
+        let (state, outcome) = (line(&ending.state), &ending.outcome);
+        sentence(
+            &mut field,
+            screen,
+            "will be",
+            &format!("{state} ({}): {}", line(&outcome.code), line(&outcome.message)),
+        );
     }
     for blocker in &request.blockers {
         sentence(&mut field, screen, "waits for", &awaited(blocker));
@@ -165,7 +177,7 @@ fn gate(request: &Request) -> String {
         1 => ", one person has to approve".to_owned(),
         people => format!(", {people} different people have to approve"),
     });
-    let wait = request.gate.wait.as_deref().map(|wait| format!(", applied {} after that", line(wait)));
+    let wait = request.gate.wait.as_deref().map(|wait| format!(", applied {} after the last approval", line(wait)));
     format!(
         "{}, principal {}{own}{}{}",
         line(&request.gate.environment),
@@ -215,7 +227,7 @@ fn ruleset(approvals: &Approvals) -> String {
 
 /// Whether a request waits for its reviewers; in every other state there is nothing to approve.
 pub(crate) fn asks_for_approval(request: &Request) -> bool {
-    request.state == "pending_approval"
+    request.state == "pending_approval" && request.ending.is_none()
 }
 
 /// Whether a change request can be approved, and lacks approvals that count.

@@ -53,6 +53,7 @@ fn the_recorded_revisions_are_approved_with_the_reviewers_token() {
     let stub = two();
     let run = stub.run(&["approve", ID, "--comment", "Looks good", "--yes"]).ends(0);
     assert!(run.out.contains("approved  credentials/prod (cr-1): revision 1"), "{run:?}");
+    assert!(run.err.starts_with("alice asks for update of acme/web/prod"), "{run:?}");
     assert!(run.err.contains("  | > Ship 2.4\\u{1b}[2J"), "{run:?}");
     assert_eq!(
         approvals(&stub),
@@ -63,6 +64,21 @@ fn the_recorded_revisions_are_approved_with_the_reviewers_token() {
     assert_eq!(last.headers["authorization"], format!("token {TOKEN}"));
     assert_eq!(last.headers["accept"], "application/vnd.pulumi+8");
     assert_eq!(last.headers["content-type"], "application/json");
+}
+
+#[test]
+fn what_will_end_is_not_approved_and_says_how_it_will() {
+    let mut request = both();
+    request["ending"] =
+        json!({"state": "cancelled", "outcome": {"code": "cancelled", "message": "Taken back by alice: no."}});
+    let stub = Stub::start();
+    stub.on(&path(), [request]);
+    let run = stub.run(&["approve", ID, "--yes"]).ends(1);
+    assert!(run.err.contains(&format!("{ID} will be cancelled. Taken back by alice: no.")), "{run:?}");
+    assert!(approvals(&stub).is_empty(), "{run:?}");
+    let shown = stub.run(&["show", ID]).ends(0);
+    assert!(shown.out.contains("will be      cancelled (cancelled): Taken back by alice: no."), "{shown:?}");
+    assert!(!shown.out.contains("signoff approve") && !shown.out.contains("expires"), "{shown:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use signoff_core::gate::{CommitRule, Gate};
 use signoff_core::names::{BadName, Commit, Login, Operation, Reason, StackName};
@@ -15,6 +15,8 @@ use super::problem::{FieldError, Problem};
 const MAX_UNKNOWN: usize = 20;
 /// How much of an unknown field's name is repeated, in characters.
 const MAX_NAME: usize = 100;
+/// How long ago the earliest time may be that is asked for.
+const PAST: SignedDuration = SignedDuration::from_hours(1);
 
 /// An object's fields and what was found wrong with them so far.
 #[derive(Debug)]
@@ -211,6 +213,10 @@ impl Draft {
         let grant_expiration = within("grantExpiration", self.grant_expiration, &gate.grant_expiration);
         let pending_timeout = within("pendingTimeout", self.pending_timeout, &gate.pending_timeout);
         let (not_before, not_after) = (self.not_before.map(|at| at.0), self.not_after.map(|at| at.0));
+        // A little is what a pipeline takes; more is a mistake, and would be deployed at once.
+        if not_before.is_some_and(|first| first.saturating_add(PAST).is_ok_and(|past| past <= now)) {
+            fields.refuse("notBefore", "that is over; leave it out to let it be applied as soon as it may");
+        }
         if not_after.is_some_and(|last| last <= now) {
             fields.refuse("notAfter", "that is over; give a time to come");
         }

@@ -40,10 +40,18 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let gates = self.api.ledger.gates().await?;
         let gate = gates.gate_of(&loaded.request.ask.stack);
         // A machine has no judgement to break the glass with, whatever its token's login is.
-        if caller.identity.machine.is_some() || !gate.is_some_and(|gate| gate.may_break_glass(login)) {
+        if caller.identity.machine.is_some() {
             return Err(Problem::forbidden(
-                "Only those whom the gate names under break-glass may lift something; `signoff gates` lists them.",
+                "A machine token lifts nothing: somebody whom the gate names under break-glass has to do it as themselves.",
             ));
+        }
+        if !gate.is_some_and(|gate| gate.may_break_glass(login)) {
+            let nobody = gate.is_none_or(|gate| gate.break_glass.is_empty());
+            return Err(Problem::forbidden(if nobody {
+                "Nobody may lift anything from it: the gate of its stack names nobody under break-glass."
+            } else {
+                "Only those whom the gate names under break-glass may lift something; `signoff gates` lists them."
+            }));
         }
         let mut fields = Fields::of(json(&body?)?)?;
         let lift = fields.each::<Lift>("lift");

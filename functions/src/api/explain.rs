@@ -129,11 +129,9 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
             Standing::MayNot(why) => (Some(false), why),
             Standing::Needs(least) => {
                 let has = self.door.permission(&*self.api.callers, &*self.api.host, caller, stack).await?;
-                let says = format!(
-                    "To ask for {operation} takes {} permission on {stack}; you have {}.",
-                    least.as_str(),
-                    has.as_str()
-                );
+                let known = if has == Permission::None { "none that Pulumi Cloud shows" } else { has.as_str() };
+                let says =
+                    format!("To ask for {operation} takes {} permission on {stack}; you have {known}.", least.as_str());
                 (Some(has >= least), says)
             }
         })

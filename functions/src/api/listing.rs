@@ -112,7 +112,9 @@ impl<L: Ledger, C: Callers, H: Host> Served<L, C, H> {
         let states = match parameters.text("state") {
             None => States::All,
             Some("open") => States::Open,
-            Some(_) => parameters.parse("state")?.map_or(States::All, States::One),
+            Some(text) => States::One(text.parse().map_err(|error| {
+                Problem::malformed(format!("state: {error}; or open, which is all that are not over."))
+            })?),
         };
         let limit = parameters.parse::<usize>("limit")?.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {

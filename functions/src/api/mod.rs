@@ -31,8 +31,8 @@ use signoff_core::names::Organization;
 pub use callers::Callers;
 pub use problem::{FieldError, MAX_BODY, Problem, ProblemView};
 pub use view::{
-    AuditView, ChangeRequestView, DeploymentView, EventsView, Explanation, GateTermsView, GateView, GatesView,
-    NumberedGate, RequestView, RequesterView, RequestsView,
+    AuditView, ChangeRequestView, DeploymentView, EndingView, EventsView, Explanation, GateTermsView, GateView,
+    GatesView, NumberedGate, RequestView, RequesterView, RequestsView,
 };
 
 pub(crate) use edge::{Edge, edge};

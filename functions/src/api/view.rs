@@ -75,10 +75,24 @@ pub struct RequestView {
     pub updated_at: Timestamp,
     /// Until when the first of its change requests has to be applied.
     pub expires_at: Timestamp,
+    /// How it will end, once that is decided and what is open at Pulumi Cloud is being closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<EndingView>,
     /// What came of it.
     pub outcome: Option<Outcome>,
     /// Where its audit trail ends, by the state that is kept beside the trail: with it, a tail that was cut off shows.
     pub audit: AuditView,
+}
+
+/// An end that is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingView {
+    /// The state that it comes to.
+    pub state: State,
+    /// What will be said of it.
+    pub outcome: Outcome,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// The end of a request's audit trail.
@@ -330,6 +344,11 @@ impl RequestView {
             created_at: ask.created_at,
             updated_at: status.updated_at,
             expires_at: loaded.request.expires_at(),
+            ending: status.ending.as_ref().map(|ending| EndingView {
+                state: ending.to,
+                outcome: ending.outcome.clone(),
+                since: ending.since,
+            }),
             outcome: status.outcome.clone(),
             audit: AuditView { sequence: status.sequence, head: loaded.request.head.clone() },
         }

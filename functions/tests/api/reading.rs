@@ -111,8 +111,14 @@ async fn blockers_are_what_the_last_look_left_as_long_as_nothing_happened_since(
     world.ledger.finish(&lease, &work).await.unwrap();
     let show = async || world.get("bob", &format!("/v1/requests/{id}")).await.ok(200);
     assert_eq!(show().await["blockers"], json!([{"kind": "stack-busy", "detail": "deployment 6 is running"}]));
+    assert_eq!(show().await["ending"], json!(null));
     world.cancel("alice", id).await.ok(202);
-    assert_eq!(show().await["blockers"][0]["kind"], "closing");
+    let shown = show().await;
+    assert_eq!((&shown["blockers"][0]["kind"], &shown["outcome"]), (&json!("closing"), &json!(null)));
+    assert_eq!(
+        (&shown["ending"]["state"], &shown["ending"]["outcome"]["code"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
 }
 
 #[tokio::test]
