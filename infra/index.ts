@@ -17,7 +17,7 @@ import { gateAlarms } from "./parts/alarms";
 import { checkArchives } from "./parts/archive";
 import { checkpointStore, writeCheckpoints } from "./parts/checkpoints";
 import { dashboard } from "./parts/dashboard";
-import { encryptionKey, useKey } from "./parts/encryption";
+import { encryptionKey, useKeys } from "./parts/encryption";
 import { ANSWER_SECONDS, httpApi, publicUrl, routes } from "./parts/http";
 import {
   ACCESS,
@@ -28,6 +28,7 @@ import {
   tableStatements,
 } from "./parts/permissions";
 import { approvalRule, principalTeam, provider, webhooks } from "./parts/pulumi-cloud";
+import { consoleOf } from "./parts/region";
 import { everyMinute, everySweep, TELLING_SECONDS } from "./parts/schedule";
 import { arnsOf, channelSecrets, githubSecrets, principalTokens, webhookSecrets } from "./parts/secrets";
 import { type Site, tagsOf } from "./parts/site";
@@ -82,7 +83,7 @@ const receive = new RustFunction("receive", {
   statements: [
     ...tableStatements(table, ACCESS.receive),
     ...readSecrets([secrets, ...(github === undefined ? [] : [github.webhook])].flatMap(arnsOf)),
-    ...useKey(site.key, region, "dynamodb", "secretsmanager"),
+    ...useKeys(site, "dynamodb", "secretsmanager"),
   ],
   environment: {
     ...all,
@@ -98,7 +99,7 @@ const api = new RustFunction("api", {
   site,
   after,
   timeoutSeconds: ANSWER_SECONDS,
-  statements: [...tableStatements(table, ACCESS.api), ...useKey(site.key, region, "dynamodb")],
+  statements: [...tableStatements(table, ACCESS.api), ...useKeys(site, "dynamodb")],
   environment: { ...all, ...clock, ...cloud, ...reached },
 });
 const reconcile = new RustFunction("reconcile", {
@@ -107,7 +108,7 @@ const reconcile = new RustFunction("reconcile", {
   timeoutSeconds: 55,
   statements: [
     ...tableStatements(table, ACCESS.reconcile),
-    ...useKey(site.key, region, "dynamodb"),
+    ...useKeys(site, "dynamodb"),
     ...(github === undefined && !rescues ? [] : tableStatements(table, POLL_ACCESS, "Poll")),
     ...(checkpoints === undefined
       ? []
@@ -138,7 +139,7 @@ const acts = {
     SIGNOFF_TOKEN_PREFIX: tokens.prefix,
   },
 };
-const mayUse = useKey(site.key, region, "dynamodb", "secretsmanager");
+const mayUse = useKeys(site, "dynamodb", "secretsmanager");
 const apply = new StreamWorker("apply", {
   ...acts,
   statements: [
@@ -190,7 +191,7 @@ export const githubWebhookSecret = github?.webhook.current.arn;
 export const tableName = table.name;
 export const checkpointBucket = checkpoints?.bucket.bucket;
 export const checkpointKey = checkpoints?.key.arn;
-export const dashboardUrl = pulumi.interpolate`https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#dashboards/dashboard/${page.dashboardName}`;
+export const dashboardUrl = pulumi.interpolate`https://${region.apply(consoleOf)}/cloudwatch/home?region=${region}#dashboards/dashboard/${page.dashboardName}`;
 export const tryIt = pulumi.interpolate`curl -sS ${url}/healthz
 export SIGNOFF_URL=${url}
 signoff gates --organization ORGANIZATION

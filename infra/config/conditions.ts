@@ -108,6 +108,9 @@ export function badConditions(conditions: Conditions, operations: readonly strin
       return `approvals-for: ${operation} takes from 1 to ${MAX_APPROVALS} people`;
     }
   }
+  if (breakGlass?.some((login) => login.startsWith("machine:")) === true) {
+    return "break-glass: a machine has no judgement to break the glass with; name people by their logins";
+  }
   return breakGlass?.length === 0
     ? "break-glass: an empty list names nobody; leave the key out to let nobody lift anything"
     : undefined;

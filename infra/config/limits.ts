@@ -31,7 +31,7 @@ interface Beside {
 
 /**
  * What is in the policies with many secrets: with a customer's key, pushes and rescues, in whatever region, so that none of these is what makes one too long.
- * (That of `deploy` is shorter than that of `apply`.) A test declares the longest and counts; who grants more counts anew.
+ * (That of `deploy` is shorter than that of `apply`; the other keys are counted as they are.) A test declares the longest and counts; who grants more counts anew.
  */
 const BESIDE = {
   apply: { rest: 3_500, tables: 9, names: 3 },
@@ -39,6 +39,8 @@ const BESIDE = {
 };
 /** What the ARN of a secret has beside its name, with quotes and a comma. */
 const SECRET_ARN = 75;
+/** In how many statements of these policies the keys are named, and what an ARN has there beside itself: quotes and a comma. */
+const KEYS = { statements: 2, beside: 3 };
 /** How long a table's name is that Pulumi makes up: `table-` and seven digits. */
 const TABLE_NAME = 13;
 
@@ -46,6 +48,7 @@ const TABLE_NAME = 13;
 interface Named {
   name: string;
   tableName: string | undefined;
+  otherKeys: readonly string[];
   gates: Gates;
 }
 
@@ -65,8 +68,9 @@ export function badPolicies(named: Named): string | undefined {
 }
 
 /** How long a policy may get that names these secrets of an installation. */
-function lengthOf({ name, tableName }: Named, { rest, tables, names }: Beside, secrets: readonly string[]): number {
-  const beside = rest + tables * (tableName?.length ?? TABLE_NAME) + names * name.length;
+function lengthOf({ name, tableName, otherKeys }: Named, { rest, tables, names }: Beside, secrets: readonly string[]): number {
+  const keys = otherKeys.reduce((sum, key) => sum + KEYS.statements * (key.length + KEYS.beside), 0);
+  const beside = rest + keys + tables * (tableName?.length ?? TABLE_NAME) + names * name.length;
   return secrets.reduce((sum, secret) => sum + SECRET_ARN + `${name}/${secret}`.length, beside);
 }
 

@@ -10,6 +10,8 @@ export const MAX_REASON = 1_000;
 export const MAX_PERIOD_SECONDS = 365 * 24 * 60 * 60;
 
 const PART = /^(?=.*[^.])[A-Za-z0-9._-]{1,100}$/;
+/** What no login has: what shows as nothing, turns text round or breaks it, and the Kelvin sign, which would pass for a k. */
+const HIDES = /[\p{Cc}\p{White_Space}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB\u212A]/u;
 const PATTERN = "a stack pattern is organization/project/stack, where * stands for anything within project or stack";
 const UNITS: Record<string, bigint> = { s: 1n, m: 60n, h: 3_600n, d: 86_400n };
 
@@ -55,7 +57,7 @@ export function badPrincipal(text: string): string | undefined {
 /** What is wrong with a login. */
 export function badLogin(text: string): string | undefined {
   const length = [...text].length;
-  const good = length >= 1 && length <= MAX_LOGIN && !/[\p{Cc}\p{White_Space}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\u212A]/u.test(text);
+  const good = length >= 1 && length <= MAX_LOGIN && !HIDES.test(text);
   return good ? undefined : `a login is 1 to ${MAX_LOGIN} characters that can be seen, without spaces`;
 }
 

@@ -37,9 +37,9 @@ export interface Settings {
   name: string;
   gates: Gates;
   /** The principals' access tokens, by principal. */
-  tokens: Record<string, pulumi.Output<string>>;
+  tokens: ReadonlyMap<string, pulumi.Output<string>>;
   /** The channels' secrets, by channel. They are good ones. */
-  channelSecrets: Record<string, pulumi.Output<string>>;
+  channelSecrets: ReadonlyMap<string, pulumi.Output<string>>;
   installation: string;
   pulumiUrl: string | undefined;
   /** The roots of a self-hosted Pulumi Cloud, in PEM. */
@@ -55,6 +55,8 @@ export interface Settings {
   throttling: { rate: number; burst: number };
   /** `aws`, `create`, or the ARN of a key, which is none of an alias. */
   encryptionKey: string;
+  /** The ARNs of the keys that the functions may use besides. */
+  otherKeys: string[];
   checkpoints: { enabled: boolean; retentionDays: number; mode: "GOVERNANCE" | "COMPLIANCE" };
   webhook: { manage: boolean; generation: number; acceptPrevious: boolean };
   /** GitHub: where it is, if it is not github.com, and its webhook's secret. */
@@ -78,6 +80,15 @@ const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 73
  * How many bytes the gates may have as they are stored: they are one item of the table, which takes 400 KB (409,600 bytes), keys and names of attributes included.
  */
 export const MAX_GATES_BYTES = 400_000;
+
+/** How many keys the functions may use beside the one of now: a former one for each change, as long as something is left under it. */
+const MAX_OTHER_KEYS = 5;
+
+/** How many topics an alarm may tell (CloudWatch: five actions for each state). */
+const MAX_TOPICS = 5;
+
+/** The tags by which the program tells its resources from others', in small letters. */
+const OWN_TAGS = ["application", "installation"];
 
 /** How long a bundle of roots may be: all of a function's variables together have 4 KB. */
 const MAX_BUNDLE = 3_000;
@@ -105,13 +116,23 @@ const arn = (service: string) =>
       ? undefined
       : `an ARN of ${service} has to stand here`,
   );
-const keyArn = checked((given) => {
+function badKeyArn(given: string, others = ""): string | undefined {
   if (/^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key\/[A-Za-z0-9-]+$/.test(given)) return undefined;
-  if (!/^(arn:.*:)?alias\//.test(given)) return "aws, create or the ARN of a key, arn:aws:kms:…:key/…, has to stand here";
+  if (!/^(arn:.*:)?alias\//.test(given)) return `${others}the ARN of a key, arn:aws:kms:…:key/…, has to stand here`;
   const why = "this is an alias, which IAM does not resolve in a policy: the functions would be denied the key";
   return `${why}; give the ARN of the key itself (aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn)`;
+}
+const key = checked((given) => {
+  if (given === "aws" || given === "create") return undefined;
+  return badKeyArn(given, "aws, create or ");
 });
-const key: Decoder<string> = (value, path) => (value === "aws" || value === "create" ? value : keyArn(value, path));
+const tag = checked((given) => {
+  const plain = given.toLowerCase();
+  if (plain.startsWith("aws:")) return "AWS keeps tags that begin with aws: for itself; give it another name";
+  return OWN_TAGS.includes(plain)
+    ? `the program sets ${OWN_TAGS.join(" and ")} itself, and IAM compares the keys of tags without regard to case; give it another name`
+    : undefined;
+});
 const retention: Decoder<number> = (value, path) => {
   const days = whole(1, 3653)(value, path);
   if (RETENTIONS.includes(days)) return days;
@@ -153,6 +174,7 @@ const keys = {
   parallelization: whole(1, 10),
   throttling: fields("throttling", { rate: whole(1, 10_000), burst: whole(1, 5_000) }),
   encryptionKey: key,
+  otherKeys: list(checked((given) => badKeyArn(given))),
   checkpoints: fields("checkpoints", {
     enabled: bool,
     retentionDays: whole(1, 36_500),
@@ -167,7 +189,7 @@ const keys = {
     /^[A-Za-z0-9_.-]{3,255}$/.test(given) ? undefined : "a table's name has 3 to 255 letters, digits, '-', '_' and '.'",
   ),
   alarms: fields("alarms", { topics: list(arn("sns")), pendingHours: whole(1, 8_760) }),
-  tags: byName(text, text),
+  tags: byName(tag, text),
 };
 
 /** The secret ones. */
@@ -191,7 +213,7 @@ export function readSettings(): Settings {
   if (bad !== undefined) throw new pulumi.RunError(bad);
   const config = new pulumi.Config("signoff");
   try {
-    return checkedTogether(read(config));
+    return checkedTogether(read(config), new pulumi.Config("aws").get("region"));
   } catch (error) {
     if (error instanceof BadConfiguration) throw new pulumi.RunError(`signoff:${error.message}`);
     throw error;
@@ -226,6 +248,7 @@ function read(config: pulumi.Config): Settings {
     parallelization: found.parallelization ?? 2,
     throttling: { rate: 20, burst: 50, ...found.throttling },
     encryptionKey: found.encryptionKey ?? "aws",
+    otherKeys: found.otherKeys ?? [],
     checkpoints: { enabled: false, retentionDays: 400, mode: "GOVERNANCE", ...found.checkpoints },
     webhook: { manage: true, generation: 1, acceptPrevious: false, ...found.webhook },
     github: { url: undefined, generation: 1, acceptPrevious: false, ...found.github },
@@ -243,18 +266,22 @@ function read(config: pulumi.Config): Settings {
   };
 }
 
-/** What has to hold between the keys. */
-function checkedTogether(settings: Settings): Settings {
+/** What has to hold between the keys, and with the region, where the configuration says which that is. */
+function checkedTogether(settings: Settings, region: string | undefined): Settings {
   const { gates, webhook } = settings;
   const bytes = Buffer.byteLength(stored(gates));
   if (bytes > MAX_GATES_BYTES) {
     const size = `the gates take ${bytes} bytes as they are stored, and an item of the table holds ${MAX_GATES_BYTES}`;
     throw new BadConfiguration("gates", `${size}: let one gate cover several stacks (acme/*/prod), or say less in each`);
   }
-  const without = principalsOf(gates).find((principal) => settings.tokens[principal] === undefined);
+  const without = principalsOf(gates).find((principal) => !settings.tokens.has(principal));
   if (without !== undefined) {
     throw new BadConfiguration("tokens", `the principal ${without} of a gate has no token`);
   }
+  checkKeys(settings);
+  checkTopics(settings.alarms.topics);
+  checkTags(settings.tags);
+  if (region !== undefined) checkRegion(settings, region);
   const tooMany = badPolicies(settings);
   if (tooMany !== undefined) throw new BadConfiguration("gates", tooMany);
   if (webhook.acceptPrevious && webhook.generation === 1) {
@@ -302,6 +329,8 @@ function checkedTogether(settings: Settings): Settings {
       throw new BadConfiguration(path, "a principal has one team, and a team one principal");
     }
     if (members.length === 0) throw new BadConfiguration(path, "members: the principal's own login has to stand here");
+    const twice = stacks.find((stack, at) => stacks.indexOf(stack) < at);
+    if (twice !== undefined) throw new BadConfiguration(path, `stacks: ${twice} is there twice`);
     const astray = stacks.find((stack) => gateOf(gates, stack)?.principal !== principal);
     if (astray !== undefined) {
       throw new BadConfiguration(path, `stacks: the gate of ${astray} is not one of the principal ${principal}`);
@@ -313,10 +342,48 @@ function checkedTogether(settings: Settings): Settings {
   return settings;
 }
 
+function checkKeys({ encryptionKey, otherKeys }: Settings): void {
+  if (otherKeys.length > MAX_OTHER_KEYS) {
+    throw new BadConfiguration("otherKeys", `there are ${otherKeys.length} keys; ${MAX_OTHER_KEYS} is the most`);
+  }
+  const twice = otherKeys.find((one, at) => otherKeys.indexOf(one) < at);
+  if (twice !== undefined) throw new BadConfiguration("otherKeys", `${twice} is there twice`);
+  if (!otherKeys.includes(encryptionKey)) return;
+  throw new BadConfiguration("otherKeys", `${encryptionKey} is the encryptionKey; here stand those that are used besides`);
+}
+
+function checkTopics(topics: readonly string[]): void {
+  if (topics.length <= MAX_TOPICS) return;
+  throw new BadConfiguration("alarms.topics", `there are ${topics.length} topics; CloudWatch tells ${MAX_TOPICS} at most`);
+}
+
+function checkTags(tags: Settings["tags"]): void {
+  const keys = Object.keys(tags);
+  const plain = keys.map((one) => one.toLowerCase());
+  const twice = keys.find((_, at) => plain.indexOf(plain[at] ?? "") < at);
+  if (twice === undefined) return;
+  const other = keys[plain.indexOf(twice.toLowerCase())];
+  throw new BadConfiguration(`tags.${twice}`, `IAM takes ${other} and ${twice} for the same key; leave one of them out`);
+}
+
+/** CloudWatch and the services that encrypt take nothing from another region. */
+function checkRegion({ alarms, encryptionKey, otherKeys }: Settings, region: string): void {
+  const each = [
+    ...alarms.topics.map((arn, at) => [`alarms.topics[${at}]`, arn] as const),
+    ["encryptionKey", encryptionKey] as const,
+    ...otherKeys.map((arn, at) => [`otherKeys[${at}]`, arn] as const),
+  ];
+  for (const [path, arn] of each) {
+    const there = arn.split(":")[3];
+    if (there === undefined || there === region) continue;
+    throw new BadConfiguration(path, `this is in ${there}, and aws:region is ${region}; one of ${region} has to stand here`);
+  }
+}
+
 /** The tokens. They have to be secret in the configuration. */
 function tokens(config: pulumi.Config): Settings["tokens"] {
   const written = data(config, "tokens");
-  if (written === undefined) return {};
+  if (written === undefined) return new Map();
   if (!isSecret("signoff:tokens")) {
     throw new BadConfiguration(
       "tokens",
@@ -325,7 +392,8 @@ function tokens(config: pulumi.Config): Settings["tokens"] {
   }
   const good = checked((given) => (given.trim() === "" ? "an empty token is a missing one" : undefined));
   const found = byName(checked(badPrincipal), good)(written, "tokens");
-  return Object.fromEntries(Object.entries(found).map(([principal, token]) => [principal, pulumi.secret(token)]));
+  // A map, since a principal may be called `constructor`, and any object has something of that name. So may a channel.
+  return new Map(Object.entries(found).map(([principal, token]) => [principal, pulumi.secret(token)]));
 }
 
 /** The secrets of these channels, one for each. They have to be secret in the configuration. */
@@ -337,16 +405,16 @@ function channelSecrets(config: pulumi.Config, channels: readonly Channel[]): Se
       "a secret stands here in plain text; set it with --secret, and have a new one made",
     );
   }
-  const found = byName(checked(badChannel), text)(written, "channelSecrets");
-  const astray = Object.keys(found).find((name) => !channels.some((one) => one.name === name));
+  const found = new Map(Object.entries(byName(checked(badChannel), text)(written, "channelSecrets")));
+  const astray = [...found.keys()].find((name) => !channels.some((one) => one.name === name));
   if (astray !== undefined) throw new BadConfiguration("channelSecrets", `there is no channel ${astray}`);
   const secrets = channels.map((one): [string, pulumi.Output<string>] => {
-    const secret = found[one.name]?.trim();
+    const secret = found.get(one.name)?.trim();
     const bad = badChannelSecret(one, secret === "" ? undefined : secret);
     if (bad !== undefined) throw new BadConfiguration("channelSecrets", bad);
     return [one.name, pulumi.secret(secret ?? "")];
   });
-  return Object.fromEntries(secrets);
+  return new Map(secrets);
 }
 
 /** The token for GitHub. It has to be secret in the configuration. */

@@ -2,7 +2,7 @@
 
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { useKey } from "./encryption";
+import { useKeys } from "./encryption";
 import { type Statement, UNAVOIDABLE } from "./policy";
 import type { Site } from "./site";
 
@@ -73,7 +73,7 @@ const FOLDER = "checkpoints/*";
  * What writing checkpoints takes, besides the table. They can be written and, to go on where their chain ends, listed and read; nobody deletes one, and
  * the object lock keeps the one that is there when its name is written again.
  */
-export function writeCheckpoints({ key, region }: Site, { bucket, key: signing }: Checkpoints): Statement[] {
+export function writeCheckpoints(site: Site, { bucket, key: signing }: Checkpoints): Statement[] {
   return [
     {
       sid: "WriteCheckpoints",
@@ -92,6 +92,6 @@ export function writeCheckpoints({ key, region }: Site, { bucket, key: signing }
       conditions: { StringLike: { "s3:prefix": FOLDER } },
     },
     { sid: "SignCheckpoints", actions: ["kms:GetPublicKey", "kms:Sign"], resources: [signing.arn] },
-    ...useKey(key, region, "s3"),
+    ...useKeys(site, "s3"),
   ];
 }

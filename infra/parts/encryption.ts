@@ -4,6 +4,8 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { Settings } from "../config/settings";
 import type { Statement } from "./policy";
+import { servicesOf } from "./region";
+import type { Site } from "./site";
 
 /** A key of the customer's. */
 export interface EncryptionKey {
@@ -43,17 +45,19 @@ export function encryptionKey(settings: Settings, tags: Record<string, string>):
   );
 }
 
-/** What a role needs for what is encrypted; nothing, if AWS's own keys do it. */
-export function useKey(
-  key: EncryptionKey | undefined,
-  region: pulumi.Output<string>,
-  ...through: Through[]
-): Statement[] {
-  if (key === undefined) return [];
+/**
+ * What a role needs for what is encrypted; nothing, if AWS's own keys do it. The other keys are used as the one of now is: a checkpoint stays under the
+ * key that it was written with, and a table changes over before its functions' policies do.
+ */
+export function useKeys({ key, settings, region }: Site, ...through: Through[]): Statement[] {
+  const resources = [...(key === undefined ? [] : [key.arn]), ...settings.otherKeys];
+  if (resources.length === 0) return [];
   return through.map((service) => ({
     sid: `Key${service}`,
     actions: ACTIONS[service],
-    resources: [key.arn],
-    conditions: { StringEquals: { "kms:ViaService": pulumi.interpolate`${service}.${region}.amazonaws.com` } },
+    resources,
+    conditions: {
+      StringEquals: { "kms:ViaService": region.apply((name) => `${service}.${name}.${servicesOf(name)}`) },
+    },
   }));
 }

@@ -42,8 +42,14 @@ export function webhooks(
         payloadUrl: url,
         secret,
       },
-      // The provider can't read a secret back, so it has to be kept from being shown here.
-      { ...opts, additionalSecretOutputs: ["secret", "secretCiphertext"] },
+      {
+        ...opts,
+        // The provider can't read a secret back, so it has to be kept from being shown here.
+        additionalSecretOutputs: ["secret", "secretCiphertext"],
+        // Pulumi Cloud finds a webhook by these two, and the provider would look for the new name, which is not there yet (`pulumi stack rename` changes
+        // it). The new one is made before the old one goes: for a moment both ring, which the receiver bears, and no delivery is lost between them.
+        replaceOnChanges: ["name", "organizationName"],
+      },
     );
   }
 }
@@ -56,7 +62,7 @@ export function webhooks(
 export function approvalRule({ environment, approvals, approvers }: ApprovalRule, opts: pulumi.ResourceOptions): void {
   const { organization, project, name } = partsOf(environment);
   new cloud.ApprovalRule(
-    `approval-${environment.replaceAll("/", "-")}`,
+    `approval-${environment}`,
     {
       name: "signoff",
       enabled: true,
@@ -95,12 +101,13 @@ export function principalTeam({ settings }: Site, team: Team, opts: pulumi.Resou
     opts,
   );
   const after = { ...opts, dependsOn: [made] };
+  // Slashes between the parts, which have none: with hyphens, web-api/prod and web/api-prod would be called the same.
   for (const full of stacks) {
     const { project, name: stack } = partsOf(full);
     const { Admin, Edit } = cloud.TeamStackPermissionScope;
     const destroys = gateOf(settings.gates, full)?.operations.includes("destroy") === true;
     new cloud.TeamStackPermission(
-      `team-${principal}-${project}-${stack}`,
+      `team-${principal}/${project}/${stack}`,
       { organization, project, stack, team: name, permission: destroys ? Admin : Edit },
       after,
     );
@@ -108,7 +115,7 @@ export function principalTeam({ settings }: Site, team: Team, opts: pulumi.Resou
   for (const full of environments) {
     const { project, name: environment } = partsOf(full);
     new cloud.TeamEnvironmentPermission(
-      `team-${principal}-${project}-${environment}`,
+      `team-${principal}/${project}/${environment}`,
       { organization, project, environment, team: name, permission: cloud.EnvironmentPermission.Open },
       after,
     );

@@ -13,6 +13,12 @@ import type { Site } from "./site";
  */
 const RECOVERY_DAYS = 0;
 
+/**
+ * A key that is taken away makes a new secret, since the provider does not tell Secrets Manager of it: the secret would stay under a key that the functions
+ * may use no more. The old one goes first, as it has the name. (From one key to another a secret is changed in place.)
+ */
+const BACK_TO_AWS: pulumi.CustomResourceOptions = { replaceOnChanges: ["kmsKeyId"], deleteBeforeReplace: true };
+
 /** A webhook secret: its value for Pulumi Cloud, and where the receiver reads it. */
 export interface WebhookSecret {
   value: pulumi.Output<string>;
@@ -72,7 +78,7 @@ export function arnsOf({ current, previous }: WebhookSecrets): pulumi.Output<str
 export function principalTokens(site: Site): Named {
   const prefix = `${site.settings.name}/principals/`;
   const arns = principalsOf(site.settings.gates).flatMap((principal) => {
-    const token = site.settings.tokens[principal];
+    const token = site.settings.tokens.get(principal);
     if (token === undefined) return [];
     return [stored(site, `principal-${principal}`, `${prefix}${principal}`, `access token of ${principal}`, token)];
   });
@@ -83,7 +89,7 @@ export function principalTokens(site: Site): Named {
 export function channelSecrets(site: Site): Named {
   const prefix = `${site.settings.name}/channels/`;
   const arns = channelsOf(site.settings.gates).flatMap(({ name }) => {
-    const secret = site.settings.channelSecrets[name];
+    const secret = site.settings.channelSecrets.get(name);
     if (secret === undefined) return [];
     return [stored(site, `channel-${name}`, `${prefix}${name}`, `where notices to ${name} go, or what signs them`, secret)];
   });
@@ -105,12 +111,16 @@ function stored(
   description: string,
   value: pulumi.Output<string>,
 ): pulumi.Output<string> {
-  const secret = new aws.secretsmanager.Secret(name, {
-    name: path,
-    description: `signoff: ${description}`,
-    recoveryWindowInDays: RECOVERY_DAYS,
-    ...(key === undefined ? {} : { kmsKeyId: key.arn }),
-    tags,
-  });
+  const secret = new aws.secretsmanager.Secret(
+    name,
+    {
+      name: path,
+      description: `signoff: ${description}`,
+      recoveryWindowInDays: RECOVERY_DAYS,
+      ...(key === undefined ? {} : { kmsKeyId: key.arn }),
+      tags,
+    },
+    key === undefined ? BACK_TO_AWS : {},
+  );
   return new aws.secretsmanager.SecretVersion(name, { secretId: secret.id, secretString: value }).arn;
 }

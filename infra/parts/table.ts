@@ -38,7 +38,9 @@ export function stateTable({ settings, tags, key }: Site): aws.dynamodb.Table {
       streamViewType: "NEW_AND_OLD_IMAGES",
       ttl: { attributeName: EXPIRES, enabled: true },
       pointInTimeRecovery: { enabled: true },
-      serverSideEncryption: { enabled: true, ...(key === undefined ? {} : { kmsKeyArn: key.arn }) },
+      // Encrypted either way: `false` stands for the key that DynamoDB owns, free of charge. With `true` and no ARN a table would stay under the key that it
+      // had, since the provider keeps an ARN that is left out, and the functions may use that key no more.
+      serverSideEncryption: key === undefined ? { enabled: false } : { enabled: true, kmsKeyArn: key.arn },
       deletionProtectionEnabled: true,
       tags,
     },

@@ -76,6 +76,7 @@ export const MOST = {
   parallelization: 10,
   throttling: { rate: 100 },
   encryptionKey: "create",
+  otherKeys: ["arn:aws:kms:eu-central-1:111122223333:key/former"],
   checkpoints: { enabled: true, retentionDays: 3650, mode: "COMPLIANCE" },
   webhook: { generation: 3, acceptPrevious: true },
   github: { url: "https://github.example.com/api/v3", generation: 2, acceptPrevious: true },

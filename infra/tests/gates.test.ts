@@ -1,10 +1,12 @@
 import * as assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
 import { test } from "node:test";
 import cases from "../../tests/gates/cases.json";
 import { MAX_CONDITIONS } from "../config/conditions";
 import { BadConfiguration } from "../config/decode";
 import { gateOf, MAX_GATES, readGates } from "../config/gates";
-import { covers } from "../config/names";
+import { badLogin, covers } from "../config/names";
 import { MAX_CHANNELS, TOPICS } from "../config/notices";
 
 const ONE = { stacks: ["acme/*/prod"], environment: "acme/credentials/prod" };
@@ -102,6 +104,23 @@ test("what is empty is not stored, since an empty list of windows would be refus
     [],
   );
   assert.ok(!("freezes" in readGates({ freezes: [] })));
+});
+
+test("no login has a character that the functions refuse", () => {
+  const source = readFileSync(path.join(__dirname, "../../shared/src/names.rs"), "utf8");
+  const body = (name: string) => new RegExp(`pub fn ${name}\\(c: char\\) -> bool \\{(.*?)\\n\\}`, "s").exec(source)?.[1] ?? "";
+  const listed = ["hides", "is_invisible", "is_bidirectional"].flatMap((name) => {
+    const found = [...body(name).matchAll(/'\\u\{([0-9A-F]+)\}'(?:\.\.='\\u\{([0-9A-F]+)\}')?/g)];
+    assert.ok(found.length > 0, name);
+    return found.map(([, from = "", to = from]) => [Number.parseInt(from, 16), Number.parseInt(to, 16)] as const);
+  });
+  for (const [from, to] of listed) {
+    for (let code = from; code <= to; code += 1) {
+      assert.notEqual(badLogin(`al${String.fromCodePoint(code)}ice`), undefined, code.toString(16));
+    }
+  }
+  assert.ok(listed.some(([from, to]) => from === 0xfff9 && to === 0xfffb), "the list is read as it is written");
+  assert.equal(badLogin("Zoë-世界"), undefined);
 });
 
 test("a star stands for anything within one part, and the first gate that matches counts", () => {

@@ -36,6 +36,8 @@ function crowded(principals: number, channels: number, tableName?: string): Reco
     tokens: Object.fromEntries(["default", ...names(principals - 1)].map((principal) => [principal, "pul-1"])),
     channelSecrets: Object.fromEntries(channel.map(({ name }) => [name, SIGNS])),
     encryptionKey: `arn:aws:kms:eu-central-1:111122223333:key/mrk-${"0".repeat(32)}`,
+    // As long as elsewhere already, since these are counted as they are.
+    otherKeys: ["1", "2", "3", "4", "5"].map((digit) => `arn:aws-us-gov:kms:ap-southeast-1:111122223333:key/mrk-${digit.repeat(32)}`),
     ...(tableName === undefined ? {} : { tableName }),
   };
 }

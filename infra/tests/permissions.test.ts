@@ -4,9 +4,9 @@ import * as path from "node:path";
 import { before, test } from "node:test";
 import granted from "../../tests/permissions.json";
 import * as schema from "../parts/schema";
-import { CONFIGURATIONS, runOf } from "./configurations";
+import { CONFIGURATIONS, LEAST, runOf } from "./configurations";
 import { type Allowed, allowed, all, functionsOf } from "./policies";
-import type { Run } from "./program";
+import { type Run, run } from "./program";
 
 /** What the policies grant by `tests/permissions.json`, by what is configured; the tests of the functions let nothing else through. */
 const GRANTED = granted as Record<string, Partial<Record<string, string[]>>>;
@@ -167,6 +167,36 @@ test("a customer's key is used through AWS's services alone", () => {
   for (const name of functionsOf(least)) {
     assert.ok(!allowed(least, name).some(({ Action }) => Action.some((action) => action.startsWith("kms:"))), name);
   }
+});
+
+test("the other keys are used as the customer's own is, and where AWS's own keys encrypt, too", async () => {
+  const others = ["first", "second"].map((id) => `arn:aws:kms:eu-central-1:111122223333:key/${id}`);
+  const own = "arn:aws:kms:eu-central-1:111122223333:key/0a1b";
+  const checkpoints = { enabled: true };
+  const found = async (config: Record<string, unknown>, region?: string) => {
+    const done = await run({ ...LEAST, checkpoints, ...config }, undefined, undefined, undefined, region);
+    return functionsOf(done).map((name) => [name, allowed(done, name).filter(({ Sid }) => Sid.startsWith("Key"))] as const);
+  };
+  const through = { dynamodb: 5, secretsmanager: 3, s3: 1 };
+  for (const [config, keys] of [
+    [{ otherKeys: others }, others],
+    [{ otherKeys: others, encryptionKey: own }, [own, ...others]],
+  ] as const) {
+    const each = await found(config);
+    for (const [service, roles] of Object.entries(through)) {
+      const theirs = each.flatMap(([, said]) => said.filter(({ Sid }) => Sid === `Key${service}`));
+      assert.equal(theirs.length, roles, service);
+      for (const { Resource, Condition } of theirs) {
+        assert.deepEqual(Resource, keys);
+        assert.deepEqual(Condition, { StringEquals: { "kms:ViaService": `${service}.eu-central-1.amazonaws.com` } });
+      }
+    }
+    for (const [name, said] of each) assert.ok(said.every(({ Sid }) => Object.keys(through).includes(Sid.slice(3))), name);
+  }
+  assert.deepEqual((await found({})).flatMap(([, said]) => said), []);
+  const inChina = (await found({ otherKeys: others }, "cn-north-1")).flatMap(([, said]) => said);
+  const services = inChina.map(({ Condition }) => String(Condition?.StringEquals?.["kms:ViaService"]));
+  assert.deepEqual([...new Set(services)].sort(), Object.keys(through).map((one) => `${one}.cn-north-1.amazonaws.com.cn`).sort());
 });
 
 test("keys, indexes and attributes are those of the functions", () => {

@@ -14,6 +14,9 @@ export interface Declared {
   urn: string;
   protect: boolean;
   retainOnDelete: boolean;
+  /** The inputs whose change makes a new one, and whether that comes after the old one has gone. */
+  replaceOnChanges: string[];
+  deleteBeforeReplace: boolean;
   /** The resources that have to be there first, by URN. */
   after: string[];
 }
@@ -24,6 +27,18 @@ export interface Run {
   /** Each output's value, and whether it is secret. */
   outputs: Record<string, { value: unknown; secret: boolean }>;
 }
+
+/** What a resource is declared with beside its inputs. */
+type Options = Omit<Declared, "type" | "name" | "inputs">;
+
+const NO_OPTIONS: Options = {
+  urn: "",
+  protect: false,
+  retainOnDelete: false,
+  replaceOnChanges: [],
+  deleteBeforeReplace: false,
+  after: [],
+};
 
 /** A secret value among inputs. */
 export class Hidden {
@@ -80,9 +95,9 @@ const EXPECTED: Record<string, (name: string, inputs: Inputs) => Inputs> = {
   "signoff:aws:StreamWorker": () => ({}),
 };
 
-const CALLS: Record<string, Inputs> = {
-  "aws:index/getRegion:getRegion": { region: REGION },
-  "aws:index/getCallerIdentity:getCallerIdentity": { accountId: ACCOUNT },
+const CALLS: Record<string, (region: string) => Inputs> = {
+  "aws:index/getRegion:getRegion": (region) => ({ region }),
+  "aws:index/getCallerIdentity:getCallerIdentity": () => ({ accountId: ACCOUNT }),
 };
 
 /** What the password of this name is under the mocks. */
@@ -93,8 +108,8 @@ export function secretOf(name: string): string {
 /** The kinds of resource that the mocks take. */
 export const KINDS = Object.keys(EXPECTED);
 
-/** Mocks that keep what is declared, and throw on what nobody expects; what that was stands in `surprises` too. */
-export function mocks(resources: Declared[], surprises: string[]): pulumi.runtime.Mocks {
+/** Mocks that keep what is declared, and throw on what nobody expects; what that was stands in `surprises` too. `region` is what AWS says it is. */
+export function mocks(resources: Declared[], surprises: string[], region = REGION): pulumi.runtime.Mocks {
   const surprised = (what: string) => {
     surprises.push(what);
     return new Error(`nobody expects ${what}`);
@@ -106,8 +121,7 @@ export function mocks(resources: Declared[], surprises: string[]): pulumi.runtim
       if (resources.some((other) => other.type === type && other.name === name)) {
         throw surprised(`a second ${type} of the name ${name}`);
       }
-      const nothing = { urn: "", protect: false, retainOnDelete: false, after: [] };
-      resources.push({ type, name, inputs: hidden(inputs) as Inputs, ...nothing });
+      resources.push({ type, name, inputs: hidden(inputs) as Inputs, ...NO_OPTIONS });
       const plain = bare(inputs) as Inputs;
       const state: Inputs = { name: plain.name ?? name, ...plain, ...says(name, plain) };
       // A secret's id is its ARN, as that of AWS's is.
@@ -117,26 +131,27 @@ export function mocks(resources: Declared[], surprises: string[]): pulumi.runtim
     call: ({ token }) => {
       const answer = CALLS[token];
       if (answer === undefined) throw surprised(`a call of ${token}`);
-      return answer;
+      return answer(region);
     },
   };
 }
 
 /**
- * Runs the program with this configuration: keys without `signoff:`, data as data. The archives are for the architecture that is configured, unless
- * `beside` says from where to run it. `stack` is the stack's name.
+ * Runs the program with this configuration: keys without `signoff:` unless they are others', data as data. The archives are for the architecture that is configured, unless
+ * `beside` says from where to run it. `stack` is the stack's name, and `region` what AWS says where it is.
  */
 export async function run(
   config: Record<string, unknown>,
   secretKeys: string[] = ["tokens", "githubToken", "channelSecrets"],
   beside: string = packaged(config.architecture === "arm64" ? "arm64" : "x86_64"),
   stack = "test",
+  region = REGION,
 ): Promise<Run> {
   process.chdir(beside);
   const resources: Declared[] = [];
-  const options = new Map<string, Pick<Declared, "urn" | "protect" | "retainOnDelete" | "after">>();
+  const options = new Map<string, Options>();
   const surprises: string[] = [];
-  await pulumi.runtime.setMocks(mocks(resources, surprises), "signoff", stack, false);
+  await pulumi.runtime.setMocks(mocks(resources, surprises, region), "signoff", stack, false);
   watch(options);
   configure(config, secretKeys);
   const exported = load();
@@ -155,7 +170,7 @@ export async function run(
 /** Has the program find this configuration. */
 export function configure(config: Record<string, unknown>, secretKeys: string[]): void {
   const texts = Object.entries(config).map(([key, value]) => {
-    return [`signoff:${key}`, typeof value === "string" ? value : JSON.stringify(value)];
+    return [key.includes(":") ? key : `signoff:${key}`, typeof value === "string" ? value : JSON.stringify(value)];
   });
   const secret = secretKeys.map((key) => `signoff:${key}`);
   pulumi.runtime.setAllConfig(Object.fromEntries(texts), secret);
@@ -166,12 +181,14 @@ interface Registration {
   getName(): string;
   getProtect(): boolean;
   getRetainondelete(): boolean;
+  getReplaceonchangesList(): string[];
+  getDeletebeforereplace(): boolean;
   getDependenciesList(): string[];
 }
 type Answer = (error: unknown, response?: { getUrn(): string }) => void;
 
 /** Keeps the options of resources, which the mocks are not told. */
-function watch(options: Map<string, Pick<Declared, "urn" | "protect" | "retainOnDelete" | "after">>): void {
+function watch(options: Map<string, Options>): void {
   const monitor = pulumi.runtime.getMonitor() as unknown as {
     registerResource(request: Registration, answer: Answer): unknown;
   };
@@ -182,6 +199,8 @@ function watch(options: Map<string, Pick<Declared, "urn" | "protect" | "retainOn
         urn: response?.getUrn() ?? "",
         protect: request.getProtect(),
         retainOnDelete: request.getRetainondelete(),
+        replaceOnChanges: request.getReplaceonchangesList(),
+        deleteBeforeReplace: request.getDeletebeforereplace(),
         after: request.getDependenciesList(),
       });
       answer(error, response);

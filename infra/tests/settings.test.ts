@@ -7,6 +7,8 @@ import { example, GITHUB_TOKEN, LEAST, MOST, OTHER, runOf, SECRETS, SIGNS, SLACK
 import { configure, run } from "./program";
 
 const RULE = { environment: "acme/credentials/prod", approvers: [{ user: "bob" }] };
+const KEY = "arn:aws:kms:eu-central-1:111122223333:key/0a1b";
+const TOPIC = "arn:aws:sns:eu-central-1:111122223333:ops";
 const TEAM = { principal: "default", name: "signoff", members: ["signoff-bot"], stacks: ["acme/web/prod"] };
 
 /** What is changed in the least configuration, and what is said to it. */
@@ -56,6 +58,37 @@ const BAD: [Record<string, unknown>, RegExp][] = [
   ]),
   [{ encryptionKey: "0a1b2c3d" }, /^signoff:encryptionKey: aws, create or the ARN of a key/],
   [{ encryptionKey: "arn:aws:sns:eu-central-1:111122223333:key/0a1b" }, /^signoff:encryptionKey: aws, create or the ARN/],
+  [{ otherKeys: KEY }, /^signoff:otherKeys: invalid type: string .*, expected a sequence$/],
+  [{ otherKeys: ["alias/mine"] }, /^signoff:otherKeys\[0\]: this is an alias, which IAM does not resolve/],
+  ...["aws", "create", `${KEY}/*`, TOPIC].map((other): (typeof BAD)[number] => [
+    { otherKeys: [KEY, other] },
+    /^signoff:otherKeys\[1\]: the ARN of a key, arn:aws:kms:…:key\/…, has to stand here$/,
+  ]),
+  [{ otherKeys: [KEY, `${KEY}-2`, KEY] }, /^signoff:otherKeys: arn:.*:key\/0a1b is there twice$/],
+  [{ encryptionKey: KEY, otherKeys: [KEY] }, /^signoff:otherKeys: arn:.*:key\/0a1b is the encryptionKey; here stand/],
+  [{ otherKeys: [1, 2, 3, 4, 5, 6].map((at) => `${KEY}-${at}`) }, /^signoff:otherKeys: there are 6 keys; 5 is the most$/],
+  [{ "aws:region": "eu-west-1", encryptionKey: KEY }, /^signoff:encryptionKey: this is in eu-central-1, and aws:region is eu-west-1; one of eu-west-1 has to/],
+  [{ "aws:region": "eu-west-1", otherKeys: [KEY] }, /^signoff:otherKeys\[0\]: this is in eu-central-1, and aws:region is eu-west-1/],
+  [
+    { "aws:region": "eu-central-1", alarms: { topics: [TOPIC, "arn:aws:sns:us-east-1:111122223333:ops"] } },
+    /^signoff:alarms\.topics\[1\]: this is in us-east-1, and aws:region is eu-central-1/,
+  ],
+  [
+    { alarms: { topics: [1, 2, 3, 4, 5, 6].map((at) => `${TOPIC}-${at}`) } },
+    /^signoff:alarms\.topics: there are 6 topics; CloudWatch tells 5 at most$/,
+  ],
+  ...["application", "Application", "INSTALLATION"].map((own): (typeof BAD)[number] => [
+    { tags: { [own]: "x" } },
+    new RegExp(`^signoff:tags\\.${own}: the program sets application and installation itself, .*; give it another name$`),
+  ]),
+  ...["aws:team", "AWS:team"].map((own): (typeof BAD)[number] => [
+    { tags: { [own]: "x" } },
+    new RegExp(`^signoff:tags\\.${own}: AWS keeps tags that begin with aws: for itself; give it another name$`),
+  ]),
+  [
+    { tags: { team: "a", other: "b", Team: "c" } },
+    /^signoff:tags\.Team: IAM takes team and Team for the same key; leave one of them out$/,
+  ],
   [
     { checkpoints: { enabled: "yes" } },
     /^signoff:checkpoints\.enabled: invalid type: string "yes", expected a boolean$/,
@@ -95,6 +128,7 @@ const BAD: [Record<string, unknown>, RegExp][] = [
     { teams: [{ ...TEAM, stacks: ["acme/web/test"] }] },
     /^signoff:teams\[0\]: stacks: the gate of acme\/web\/test is not one of/,
   ],
+  [{ teams: [{ ...TEAM, stacks: [...TEAM.stacks, ...TEAM.stacks] }] }, /^signoff:teams\[0\]: stacks: acme\/web\/prod is there twice$/],
   [{ teams: [{ ...TEAM, members: [] }] }, /^signoff:teams\[0\]: members: the principal's own login/],
   [{ tableName: "a b" }, /^signoff:tableName: a table's name/],
   [{ alarms: { topics: ["ops"] } }, /^signoff:alarms\.topics\[0\]: an ARN of sns/],
@@ -177,6 +211,29 @@ test("a principal of a gate needs a token", async () => {
   await assert.rejects(run({ ...LEAST, gates }), /signoff:tokens: the principal payments of a gate has no token/);
 });
 
+test("a principal and a channel may be called as something that every object has", async () => {
+  const gate = { ...LEAST.gates.gate[0], principal: "constructor", notices: [{ channel: "constructor" }] };
+  const gates = { channel: [{ name: "constructor", kind: "slack" }], gate: [gate] };
+  const channelSecrets = { constructor: SLACK };
+  await assert.rejects(run({ ...LEAST, gates, channelSecrets }), /signoff:tokens: the principal constructor of a gate has no token/);
+  const tokens = { constructor: TOKEN };
+  await assert.rejects(run({ ...LEAST, gates, tokens }), /signoff:channelSecrets: the channel constructor has no secret; /);
+  const { resources } = await run({ ...LEAST, gates, tokens, channelSecrets });
+  const names = resources.filter(({ type }) => type.endsWith(":SecretVersion")).map(({ name }) => name);
+  assert.deepEqual(names.sort(), ["channel-constructor", "principal-constructor", "webhook-1"]);
+});
+
+test("what is in the configured region is taken, and anything if the configuration names none", async () => {
+  await runOf("least");
+  const all = { encryptionKey: KEY, otherKeys: [`${KEY}-2`], alarms: { topics: [TOPIC] }, tags: { "cost-center": "4711", Team: "a" } };
+  const regions = [{ "aws:region": "eu-central-1" }, {}];
+  for (const region of regions) {
+    configure({ ...LEAST, ...all, ...region }, ["tokens"]);
+    const { encryptionKey, otherKeys, tags } = readSettings();
+    assert.deepEqual({ encryptionKey, otherKeys, tags }, { encryptionKey: KEY, otherKeys: all.otherKeys, tags: all.tags });
+  }
+});
+
 test("the example is good, and shows every key", async () => {
   const { resources } = await runOf("example");
   assert.ok(resources.length > 80);
@@ -213,7 +270,7 @@ test("what the example shows is the default, unless it says otherwise", async ()
   const settings = (config: Record<string, unknown>) => {
     configure({ ...LEAST, ...config }, ["tokens"]);
     const { tokens, ...rest } = readSettings();
-    assert.ok(tokens.default);
+    assert.ok(tokens.has("default"));
     return rest;
   };
   const keys = unsaid("config").filter(([key]) => key.startsWith("signoff:"));

@@ -5,9 +5,10 @@ import { before, test } from "node:test";
 import filters from "../../functions/stream-filters.json";
 import { FUNCTIONS } from "../config/settings";
 import { archiveOf } from "../parts/archive";
-import { MOST, runOf, SECRETS, SIGNS, SLACK } from "./configurations";
+import { consoleOf, servicesOf } from "../parts/region";
+import { LEAST, MOST, runOf, SECRETS, SIGNS, SLACK } from "./configurations";
 import { all, functionsOf, one } from "./policies";
-import { Hidden, type Inputs, KINDS, mocks, type Run, secretOf } from "./program";
+import { Hidden, type Inputs, KINDS, mocks, type Run, run, secretOf } from "./program";
 
 const LAMBDA = "aws:lambda/function:Function";
 const WEBHOOK = "pulumiservice:api:OrganizationWebhook";
@@ -65,6 +66,21 @@ test("the table: keys, indexes, stream, expiry", () => {
   assert.deepEqual(numbers, [{ name: "due", type: "N" }]);
   const restored = one(most, "aws:dynamodb/table:Table", "signoff-restored");
   assert.equal(restored.inputs.name, "signoff-restored");
+});
+
+test("under which key the table is, and what becomes of secrets when theirs is taken away", () => {
+  const table = (of: Run) => all(of, "aws:dynamodb/table:Table")[0]?.inputs.serverSideEncryption;
+  const own = "arn:aws:kms:eu-central-1:111122223333:key/0a1b";
+  assert.deepEqual([table(least), table(other)], [{ enabled: false }, { enabled: true, kmsKeyArn: own }]);
+  assert.deepEqual(table(most), { enabled: true, kmsKeyArn: "arn:aws:kms:eu-central-1:111122223333:key/encryption" });
+  for (const { name, inputs, ...options } of all(least, "aws:secretsmanager/secret:Secret")) {
+    assert.equal(inputs.kmsKeyId, undefined);
+    assert.deepEqual([options.replaceOnChanges, options.deleteBeforeReplace], [["kmsKeyId"], true], name);
+  }
+  for (const { name, inputs, ...options } of all(other, "aws:secretsmanager/secret:Secret")) {
+    assert.equal(inputs.kmsKeyId, own);
+    assert.deepEqual([options.replaceOnChanges, options.deleteBeforeReplace], [[], false], `${name} is changed in place`);
+  }
 });
 
 test("the gates are in the table before any function is", () => {
@@ -279,7 +295,9 @@ test("a webhook in each organization, with the secret that the receiver has, onc
       .sort(),
     ["acme", "beta"],
   );
-  const { inputs, after } = one(most, WEBHOOK, "webhook-acme");
+  const { inputs, after, ...options } = one(most, WEBHOOK, "webhook-acme");
+  const anew = [options.replaceOnChanges, options.deleteBeforeReplace];
+  assert.deepEqual(anew, [["name", "organizationName"], false], "under another name it is another one, made before this one goes");
   assert.deepEqual(inputs.groups, ["change_requests", "deployments", "environments"]);
   assert.deepEqual([inputs.format, inputs.active], ["raw", true]);
   assert.equal(inputs.payloadUrl, "https://signoff.example.com/webhooks/pulumi");
@@ -319,7 +337,7 @@ test("pushes: a door of their own, a token for whoever asks, and nothing of it w
 });
 
 test("Open rulesets: approvals by whom it says, and never one's own", () => {
-  const { inputs } = one(most, "pulumiservice:index:ApprovalRule", "approval-acme-credentials-prod");
+  const { inputs } = one(most, "pulumiservice:index:ApprovalRule", "approval-acme/credentials/prod");
   assert.deepEqual(inputs.targetActionTypes, ["open"]);
   assert.equal(inputs.enabled, true);
   assert.deepEqual(inputs.environmentIdentifier, { organization: "acme", project: "credentials", name: "prod" });
@@ -329,9 +347,24 @@ test("Open rulesets: approvals by whom it says, and never one's own", () => {
     requireReapprovalOnChange: true,
     eligibleApprovers: [{ teamName: "sre" }, { user: "bob" }],
   });
-  const imported = one(most, "pulumiservice:index:ApprovalRule", "approval-acme-shared-aws").inputs;
+  const imported = one(most, "pulumiservice:index:ApprovalRule", "approval-acme/shared/aws").inputs;
   assert.deepEqual(imported.environmentIdentifier, { organization: "acme", project: "shared", name: "aws" });
   assert.equal(all(least, "pulumiservice:index:ApprovalRule").length, 0);
+});
+
+test("names whose parts only differ in where they end are those of different resources", async () => {
+  const environments = ["acme/web/api-prod", "acme/web-api/prod"];
+  const { resources } = await run({
+    ...LEAST,
+    gates: { gate: environments.map((environment) => ({ stacks: [environment], environment })) },
+    approvalRules: environments.map((environment) => ({ environment, approvers: [{ team: "sre" }] })),
+    teams: [{ principal: "default", name: "signoff", members: ["signoff-bot"], stacks: environments }],
+  });
+  const names = (type: string) => resources.filter((one) => one.type.endsWith(`:${type}`)).map(({ name }) => name);
+  assert.deepEqual(names("ApprovalRule").sort(), ["approval-acme/web-api/prod", "approval-acme/web/api-prod"]);
+  for (const type of ["TeamStackPermission", "TeamEnvironmentPermission"]) {
+    assert.deepEqual(names(type).sort(), ["team-default/web-api/prod", "team-default/web/api-prod"], type);
+  }
 });
 
 test("a principal's team has write on its stacks, admin where destroy may be asked for, and open on its environments and what they import", () => {
@@ -451,6 +484,17 @@ test("an alarm on each outcome that somebody has to look at, and each of them is
   }
   const inPart = one(least, "aws:cloudwatch/metricAlarm:MetricAlarm", "apply-applied-in-part").inputs;
   assert.match(String(inPart.alarmDescription), /; the grant stays open until it ends\.$/);
+});
+
+test("the console and the services have other addresses in China and in GovCloud", () => {
+  const each = ["eu-central-1", "cn-north-1", "us-gov-west-1"].map((region) => [servicesOf(region), consoleOf(region)]);
+  assert.deepEqual(each, [
+    ["amazonaws.com", "eu-central-1.console.aws.amazon.com"],
+    ["amazonaws.com.cn", "cn-north-1.console.amazonaws.cn"],
+    ["amazonaws.com", "us-gov-west-1.console.amazonaws-us-gov.com"],
+  ]);
+  const url = String(least.outputs.dashboardUrl?.value);
+  assert.ok(url.startsWith("https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#"), url);
 });
 
 test("the outputs say where it is and how to try it, and no secret", () => {

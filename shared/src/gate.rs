@@ -13,6 +13,8 @@ use crate::request::Ask;
 
 /// The most gates that a configuration may hold (what fits one DynamoDB item of 400 KB with room to spare).
 pub const MAX_GATES: usize = 500;
+/// What stands before the name of a machine token where somebody may be named.
+const MACHINE: &str = "machine:";
 
 /// All gates, in order, and the switch that holds them all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -139,7 +141,7 @@ pub enum Asker {
 impl TryFrom<String> for Asker {
     type Error = BadName;
     fn try_from(text: String) -> Result<Self, BadName> {
-        match text.strip_prefix("machine:") {
+        match text.strip_prefix(MACHINE) {
             Some("") => Err(BadName("machine: is followed by the machine token's name".to_owned())),
             Some(name) => Ok(Self::Machine(name.to_owned())),
             None => text.parse().map(Self::Person),
@@ -151,7 +153,7 @@ impl From<Asker> for String {
     fn from(asker: Asker) -> String {
         match asker {
             Asker::Person(login) => login.to_string(),
-            Asker::Machine(name) => format!("machine:{name}"),
+            Asker::Machine(name) => format!("{MACHINE}{name}"),
         }
     }
 }
@@ -475,6 +477,12 @@ impl Draft {
             if !(1..=MAX_APPROVALS).contains(people) {
                 return Err(BadName(format!("approvals-for: {operation} takes from 1 to {MAX_APPROVALS} people")));
             }
+        }
+        if self.break_glass.iter().flatten().any(|login| login.as_str().starts_with(MACHINE)) {
+            return Err(BadName(
+                "break-glass: a machine has no judgement to break the glass with; name people by their logins"
+                    .to_owned(),
+            ));
         }
         if self.break_glass.as_ref().is_some_and(Vec::is_empty) {
             return Err(BadName(
