@@ -114,6 +114,12 @@ impl Aws {
         match self.call("s3", Method::GET, &format!("{}/{name}", self.s3), &[], b"").await? {
             (200, body) => Ok(Some(body)),
             (404, _) => Ok(None),
+            (403, body) => {
+                let why = refusal("S3", "read a checkpoint", 403, &body);
+                Err(Unkept::Notary(format!(
+                    "{why}; if the encryption key was changed, name the one before in otherKeys"
+                )))
+            }
             (status, body) => Err(failed("S3", "read a checkpoint", status, &body)),
         }
     }
@@ -222,11 +228,15 @@ fn bytes_in(answer: &Value, name: &str) -> Result<Vec<u8>, Unkept> {
 
 /// A call that was refused, with the word that AWS has for it.
 fn failed(service: &str, what: &str, status: u16, body: &[u8]) -> Unkept {
+    Unkept::Notary(refusal(service, what, status, body))
+}
+
+fn refusal(service: &str, what: &str, status: u16, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let in_xml =
         text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code.to_owned());
     let in_json = || Some(serde_json::from_slice::<Value>(body).ok()?["__type"].as_str()?.to_owned());
     let code: String =
         in_xml.or_else(in_json).unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(80).collect();
-    Unkept::Notary(format!("{service} does not {what}: {status} {code}").trim_end().to_owned())
+    format!("{service} does not {what}: {status} {code}").trim_end().to_owned()
 }

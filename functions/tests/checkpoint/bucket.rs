@@ -205,6 +205,29 @@ async fn a_write_that_fails_with_or_without_its_effect_is_made_up_for() {
 }
 
 #[tokio::test]
+async fn where_the_end_of_a_chain_cant_be_read_nothing_is_written_until_it_can() {
+    let (played, world) = (Played::start().await, World::new());
+    world.happen();
+    function(&played, &world).sweep(&world, &world).await.unwrap();
+    let before = played.inside.lock().unwrap().objects.len();
+    world.pass(SignedDuration::from_mins(1));
+    world.happen();
+    played.inside.lock().unwrap().is_locked = true;
+    let failed = function(&played, &world).sweep(&world, &world).await;
+    let why = "S3 does not read a checkpoint: 403 AccessDenied";
+    assert!(
+        matches!(&failed, Err(Unkept::Notary(said)) if said.starts_with(why) && said.contains("otherKeys")),
+        "{failed:?}"
+    );
+    assert_eq!(played.inside.lock().unwrap().objects.len(), before);
+    played.inside.lock().unwrap().is_locked = false;
+    function(&played, &world).sweep(&world, &world).await.unwrap();
+    let inspection = inspected(&played);
+    assert!(inspection.faults.is_empty(), "{:?}", inspection.faults);
+    assert_eq!(hashes(&inspection).len(), 2, "in the same chain");
+}
+
+#[tokio::test]
 async fn the_end_of_a_long_chain_is_found_in_a_few_calls() {
     for length in [999, 1_000, 1_001, 2_000, 40_123] {
         let (played, world) = (Played::start().await, World::new());

@@ -27,6 +27,8 @@ pub(crate) struct Inside {
     pub(crate) calls: Vec<String>,
     /// What the next writes are answered instead of being done.
     pub(crate) refuse: Vec<u16>,
+    /// Whether objects can't be read: they are under a key that the reader may not use.
+    pub(crate) is_locked: bool,
     key: Option<Keys>,
 }
 
@@ -159,6 +161,9 @@ impl Played {
                 (StatusCode::OK, Vec::new())
             }
             Method::GET if path.is_empty() => (StatusCode::OK, list(&inside, uri.query().unwrap()).into_bytes()),
+            Method::GET if inside.is_locked => {
+                (StatusCode::FORBIDDEN, b"<Error><Code>AccessDenied</Code></Error>".to_vec())
+            }
             Method::GET => match inside.objects.get(&path) {
                 Some(content) => (StatusCode::OK, content.clone()),
                 None => (StatusCode::NOT_FOUND, b"<Error><Code>NoSuchKey</Code></Error>".to_vec()),

@@ -347,10 +347,23 @@ fn two_change_requests() {
 #[test]
 fn too_late() {
     let late = |scene: &mut Scene| scene.later(SignedDuration::from_hours(72));
+    let window = |text: &str| crate::conditions::Window::try_from(text.to_owned()).unwrap();
+    let fridays = |scene: &mut Scene| scene.facts.gates.gates[0].windows = vec![window("fri 09:00-17:00")];
     check!(
         "too_late",
         vec![
             ("pending", pending().but(late)),
+            ("pending, and its window opens only when its time is up", pending().but(fridays)),
+            (
+                "the same, where its time is pushed on",
+                pending().but(fridays).but(|scene| {
+                    scene.facts.gates.gates[0].pending_extension = Some("7d".parse().unwrap());
+                })
+            ),
+            (
+                "pending, and its window opens in time",
+                pending().but(|scene| scene.facts.gates.gates[0].windows = vec![window("tue 09:00-10:00")])
+            ),
             (
                 "approved, on hold",
                 Scene::of(Life::approved(&["cr-1"])).but(|scene| {

@@ -122,6 +122,20 @@ async fn an_edited_change_request_is_closed() {
     let message = gate.expect_end(&described, "error", "change-request-edited").await;
     assert!(message.contains("the first line of its description differs"), "{message}");
 
+    // The mark is left in place, and what a reviewer reads is another operation.
+    let disguised = gate.ask("dave", STACK, "destroy").await;
+    let change_request = gate.change_request(&disguised, "credentials/prod").await;
+    gate.click(|cloud, now| {
+        let said = cloud.change_request(&change_request).map(|one| one.description.clone()).unwrap_or_default();
+        assert!(said.contains("\noperation: destroy\n"), "{said}");
+        let said = said.replace("operation: destroy", "operation: preview");
+        cloud.edit_description(now, "dave", &change_request, &said)?;
+        cloud.approve(now, "bob", &change_request)
+    })
+    .expect("dave is an admin, bob a reviewer");
+    let message = gate.expect_end(&disguised, "error", "change-request-edited").await;
+    assert!(message.contains(": its description differs"), "{message}");
+
     let revised = gate.ask("alice", STACK, "update").await;
     let change_request = gate.change_request(&revised, "credentials/prod").await;
     let longer = Revision { grant_seconds: 86_400, access_seconds: 86_400 };
