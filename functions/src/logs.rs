@@ -60,11 +60,21 @@ pub fn subscriber<L: Lines + Clone>(
     host: Arc<dyn Host>,
     lines: L,
 ) -> Result<impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>, ParseError> {
-    let chosen = filter.parse::<Targets>()?.and(filter_fn(is_ours_or_plain));
+    let chosen = chosen(filter)?.and(filter_fn(is_ours_or_plain));
     let log = JsonLog { lines: lines.clone() }.with_filter(chosen.or(filter_fn(says_where)));
     let metrics = EmbeddedMetrics::new(namespace, host, lines)
         .with_filter(filter_fn(|metadata: &Metadata<'_>| metadata.target() == METRICS));
     Ok(Registry::default().with(log).with(metrics))
+}
+
+/// What a filter chooses: levels, and targets with levels, with commas between them.
+///
+/// # Errors
+/// If it is none.
+pub fn chosen(filter: &str) -> Result<Targets, ParseError> {
+    // An empty piece would be taken for a level of its own.
+    let pieces: Vec<_> = filter.split(',').map(str::trim).filter(|piece| !piece.is_empty()).collect();
+    pieces.join(",").parse()
 }
 
 /// Whether this is a line of signoff's own, or one that no library puts a secret in. Metrics are no lines of the log.

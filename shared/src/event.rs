@@ -312,7 +312,7 @@ pub struct Seen {
     pub rulesets: Vec<String>,
     /// The fingerprint of its description, recorded when it is submitted: what is approved has to say the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description_hash: Option<String>,
 }
 
 /// Who caused an event.

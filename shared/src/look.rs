@@ -374,6 +374,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 Ok(Ok(()))
             }
             Act::Apply(id) => {
+                // From here on it is not idle any more, not even for whoever comes after a crash.
+                let idle_since = self.loaded.work.note.idle_since.take();
+                if idle_since.is_some() {
+                    ledger.note(&self.lease, &self.loaded.work.note).await?;
+                }
                 // A grant can't be taken back, so whoever took the request back meanwhile comes first.
                 ledger.confirm(&self.lease, self.now()).await?;
                 self.in_time()?;
@@ -385,6 +390,10 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
                 // Somebody else may have applied it meanwhile: then the history says who, and since when the grant's clock runs.
                 if applied.is_err() {
                     self.facts.applied_at.remove(&id);
+                }
+                // An answer that says no leaves nothing that could still show.
+                if !matches!(applied, Ok(()) | Err(CloudError::Unclear(_))) {
+                    self.loaded.work.note.idle_since = idle_since;
                 }
                 Ok(applied)
             }
@@ -767,9 +776,11 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
     async fn give_turn_back(&mut self, rest: Rest) -> Result<Rest, LedgerError> {
         let now = self.now();
         let Request { ask, status, .. } = self.request();
-        let applies = |act: &Act| matches!(act, Act::Apply(_)) && !self.facts.refused.contains_key(act);
+        let Facts { tried, refused, conflicts, .. } = &self.facts;
+        let may_show =
+            |act: &Act| matches!(act, Act::Apply(_)) && !refused.contains_key(act) && !conflicts.contains_key(act);
         let may_idle = status.state == State::Approved && status.ending.is_none() && !status.is_any_applied();
-        let line = if may_idle && !self.facts.tried.iter().any(applies) {
+        let line = if may_idle && !tried.iter().any(may_show) {
             Some(self.keeper.ledger.line(&ask.stack).await?).filter(|line| line.turn == Some(ask.id))
         } else {
             None
@@ -786,7 +797,7 @@ impl<L: Ledger, P: PulumiCloud, H: Host> Looking<'_, L, P, H> {
             return Ok(Rest { moment: Some(moment), ..rest });
         }
         // Whoever has lost the lease may not take the turn from the one that has it now.
-        self.keeper.ledger.confirm(&self.lease, now).await?;
+        self.keeper.ledger.confirm(&self.lease, self.now()).await?;
         self.keeper.ledger.release_turn(&ask.stack, ask.id).await?;
         self.loaded.work.note.idle_since = None;
         self.ring_next(&line).await?;

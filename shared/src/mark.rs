@@ -10,6 +10,8 @@ pub const VARIABLE: &str = "SIGNOFF_REQUEST_ID";
 
 /// How the line of a description begins that says where the request is found. The reason's lines begin otherwise.
 const LINK: &str = "request: ";
+/// The line before the reason.
+const REASON: &str = "reason:";
 
 /// The first line of each open request's description.
 pub fn first_line(installation: &str, id: RequestId) -> String {
@@ -49,7 +51,7 @@ pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Op
     if let Some(link) = link {
         text.push_str(&format!("\n{LINK}{link}"));
     }
-    text.push_str("\nreason:");
+    text.push_str(&format!("\n{REASON}"));
     for reason in ask.reason.as_str().lines() {
         text.push_str(&format!("\n> {reason}"));
     }
@@ -66,7 +68,11 @@ pub fn fingerprint(description: &str) -> String {
 /// Whether two descriptions say the same, but for where the request is found: that may have changed since the one was written.
 pub fn says_the_same(one: &str, other: &str) -> bool {
     let unlinked = |text: &str| {
-        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with(LINK)).collect();
+        let mut lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        let before_reason = lines.iter().position(|line| *line == REASON).and_then(|at| at.checked_sub(1));
+        if let Some(at) = before_reason.filter(|at| lines[*at].starts_with(LINK)) {
+            lines.remove(at);
+        }
         fingerprint(&lines.join("\n"))
     };
     unlinked(one) == unlinked(other)

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cloud::{ChangeRequestNow, CloudError, DEPLOYMENTS_PER_PAGE, Listed, PulumiCloud, StatusChanges};
-use crate::facts::{Activity, Facts, Look, Newer, Other};
+use crate::facts::{Act, Activity, Facts, Look, Newer, Other};
 use crate::host::Host;
 use crate::ledger::{Ledger, LedgerError, Line, Loaded};
 use crate::look::Gatekeeper;
@@ -108,9 +108,10 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
         }
         Look::Durations(id) => {
             let environment = status.change_request(id).map_or(&ask.gate.environment, |one| &one.environment);
-            // It conflicts with a change of the environment that was just made: whatever that is, it passes, and the token is as good as ever.
+            // It conflicts with a change of the environment that was just made, which passes. Once something is applied it has to pass soon.
+            let is_applied = status.is_any_applied() || facts.tried.iter().any(|act| matches!(act, Act::Apply(_)));
             let durations = match cloud.durations(principal, environment, id).await {
-                Err(CloudError::Conflict(why)) => Err(why),
+                Err(CloudError::Conflict(why)) if !is_applied => Err(why),
                 answer => Ok(answer?),
             };
             facts.durations.insert(id.clone(), durations);

@@ -318,7 +318,7 @@ pub struct ChangeRequest {
     pub asked: Vec<Asked>,
     /// The fingerprint of the description that it was submitted with. `None`: of one that was submitted by an older version, whose first line has to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub description_hash: Option<String>,
     /// The approvals as last recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approvals>,

@@ -46,7 +46,7 @@ pub(crate) fn change_request(id: &str) -> ChangeRequest {
         revision: 1,
         status: ChangeRequestStatus::Pending,
         asked: Vec::new(),
-        description: None,
+        description_hash: None,
         approvals: Vec::new(),
         applied_at: None,
     }

@@ -101,7 +101,7 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
                     revision: opened.revision,
                     status: ChangeRequestStatus::Draft,
                     asked: Vec::new(),
-                    description: None,
+                    description_hash: None,
                     approvals: Vec::new(),
                     applied_at: None,
                 })
@@ -176,7 +176,7 @@ fn ask(status: &mut Status, seen: &Seen) {
             required: approvals.required,
         };
         known.asked = ids.zip(&seen.approvals).map(asked).collect();
-        known.description.clone_from(&seen.description);
+        known.description_hash.clone_from(&seen.description_hash);
     }
 }
 

@@ -47,7 +47,7 @@ pub fn judge(ask: &Ask, known: &ChangeRequest, principal: &Login, now: &ChangeRe
     let blocker = (!enough).then(|| blocker(known, now, &approvals, few));
     let rulesets = now.rulesets.iter().map(|ruleset| ruleset.id.clone()).collect();
     let (id, status, revision) = (now.id.clone(), now.status.clone(), now.revision);
-    let seen = Seen { id, status, revision, approvals, rulesets, description: None };
+    let seen = Seen { id, status, revision, approvals, rulesets, description_hash: None };
     Verdict { enough, seen, blocker }
 }
 

@@ -67,7 +67,15 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Failed);
     }
     for (change_request, named) in open {
-        match pulumi.close(&organization, &change_request.id, args.reason.as_str()).await {
+        let closed = match pulumi.close(&organization, &change_request.id, args.reason.as_str()).await {
+            // The answer may have been lost, and not the call.
+            Err(failure) => match pulumi.proposal(&organization, &change_request.id).await {
+                Ok(now) if now.status == "closed" => Ok(()),
+                _ => Err(failure),
+            },
+            done => done,
+        };
+        match closed {
             Err(failure) => failures.push(format!("{named}: {}", line(&failure.to_string()))),
             Ok(()) if app.output.json => {
                 app.output.document(&json!({"id": request.id, "closed": change_request.id}))?;
@@ -80,5 +88,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
             }
         }
     }
-    Err(Failure::Failed(format!("nothing could be closed: {}", failures.join("; "))))
+    let instead =
+        format!("Whoever asked for it, and admins, can take it back: signoff cancel {} --reason '…'", args.id);
+    Err(Failure::Failed(format!("nothing could be closed: {}. {instead}", failures.join("; "))))
 }

@@ -110,7 +110,11 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Exit, Failure> {
         app.output.document(&json)?;
     } else {
         app.output.text(&render::request::block(&request, app.output.screen(), app.now()))?;
-        app.output.note(&format!("To follow it: signoff watch {}", render::text::line(&request.id)));
+        if Exit::of(&request).is_some() {
+            app.output.note("Nothing new was asked for: the idempotency key is that of this one, which is over. Ask with another key.");
+        } else {
+            app.output.note(&format!("To follow it: signoff watch {}", render::text::line(&request.id)));
+        }
     }
     Ok(Exit::Done)
 }

@@ -12,7 +12,6 @@ use signoff_functions::receive::WebhookSecrets;
 use signoff_functions::secrets::Secret;
 use signoff_functions::tls::Trust;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -202,8 +201,8 @@ pub(super) fn logs() -> Result<(), Failure> {
     // The store warns of every condition that does not hold, which is how the ledger works: only who names it hears of that.
     let filter = variable("SIGNOFF_LOG").unwrap_or_else(|| "info".to_owned());
     let filter = if filter.contains(STORE) { filter } else { format!("{filter},{STORE}=error") };
-    let filter: Targets =
-        filter.parse().map_err(|error| failed(format!("SIGNOFF_LOG is no tracing filter: {error}")))?;
+    let filter = signoff_functions::logs::chosen(&filter)
+        .map_err(|error| failed(format!("SIGNOFF_LOG is no tracing filter: {error}")))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())

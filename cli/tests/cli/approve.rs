@@ -196,6 +196,18 @@ fn a_reviewer_says_no_by_closing_one_change_request() {
 }
 
 #[test]
+fn a_change_request_is_closed_though_the_answer_got_lost() {
+    let stub = two();
+    let mut closed = proposal("prod", 1);
+    closed["status"] = "closed".into();
+    stub.on("GET /api/change-requests/acme/cr-1", [proposal("prod", 1), closed])
+        .on("POST /api/change-requests/acme/cr-1/close", [reply(502, json!({"code": 502, "message": "bad gateway"}))]);
+    let run = stub.run(&["reject", ID, "--reason", "No", "--yes", "--json"]).ends(0);
+    assert_eq!(run.json(), json!({"id": ID, "closed": "cr-1"}));
+    assert_eq!(approvals(&stub), ["POST /api/change-requests/acme/cr-1/close"], "the other one is left alone");
+}
+
+#[test]
 fn what_is_none_of_the_requests_is_not_closed() {
     let stub = two();
     let mut other = proposal("prod", 1);
@@ -207,7 +219,9 @@ fn what_is_none_of_the_requests_is_not_closed() {
     let why = format!("credentials/prod (cr-1): it does not say at Pulumi Cloud that it is {ID}'s");
     assert_eq!(
         run.err.lines().last().unwrap(),
-        format!("signoff: nothing could be closed: {why}; credentials/shared (cr-2): it is applied")
+        format!(
+            "signoff: nothing could be closed: {why}; credentials/shared (cr-2): it is applied. Whoever asked for it, and admins, can take it back: signoff cancel {ID} --reason '…'"
+        )
     );
     assert!(approvals(&stub).is_empty());
     stub.on(&path(), [ended("succeeded", "Deployed.")]);

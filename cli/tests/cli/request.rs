@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stub::{ID, Stub, TOKEN, bare, finish, pending, reply, reply_problem, request};
+use crate::stub::{ID, Stub, TOKEN, bare, ended, finish, pending, reply, reply_problem, request};
 
 const ASK: [&str; 5] = ["request", "acme/web/prod", "update", "--reason", "Ship 2.4"];
 
@@ -39,6 +39,10 @@ fn a_lost_answer_is_asked_for_again_under_the_same_key() {
     assert_eq!(run.json()["id"], ID);
     let keys: Vec<_> = stub.calls().iter().map(|call| call.headers["idempotency-key"].clone()).collect();
     assert_eq!(keys, ["build-7", "build-7"]);
+
+    stub.on("POST /v1/requests", [reply(200, ended("cancelled", "Taken back."))]);
+    let run = stub.run(&[&ASK[..], &["--idempotency-key", "build-7"]].concat()).ends(0);
+    assert!(run.err.starts_with("Nothing new was asked for: the idempotency key is that of this one"), "{run:?}");
 }
 
 #[test]

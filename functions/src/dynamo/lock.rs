@@ -62,9 +62,12 @@ pub(super) async fn unlock(
             for who in by_age {
                 db.write(&leave(who)).await?;
                 let next = who.parse().map_err(|_| item::broken(&rest, "somebody waits who is no request"))?;
-                // Whoever has ended while it waited would tell nobody.
-                if is_open(db, next).await? {
-                    return Ok(Some(next));
+                match is_open(db, next).await {
+                    Ok(true) => return Ok(Some(next)),
+                    // Whoever has ended while it waited would tell nobody; nor would one that can't be read, which waits for a person.
+                    Ok(false) => {}
+                    Err(LedgerError::Broken(why)) => tracing::error!(request = %next, why, "an item makes no sense"),
+                    Err(error) => return Err(error),
                 }
             }
             Ok(None)

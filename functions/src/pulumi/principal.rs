@@ -279,7 +279,11 @@ impl PulumiCloud for PrincipalClient {
     ) -> Result<Vec<Login>, CloudError> {
         let kinds = [APPROVED, "unapproved_by_user"];
         let mut withdrawn: Vec<Login> = Vec::new();
-        let (events, _) = self.history(principal, organization, change_request, &kinds).await?;
+        let (events, is_whole) = self.history(principal, organization, change_request, &kinds).await?;
+        // Whoever withdrew may have approved again since.
+        if !is_whole {
+            return Ok(withdrawn);
+        }
         for (by, event) in events {
             withdrawn.retain(|login| *login != by);
             if event.event_type != APPROVED {

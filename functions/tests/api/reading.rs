@@ -24,7 +24,7 @@ fn seen(status: ChangeRequestStatus, approvers: &[&str], counted: &[&str]) -> Se
             counted: logins(counted),
         }],
         rulesets: vec!["rs-1".to_owned()],
-        description: None,
+        description_hash: None,
     }
 }
 

@@ -65,6 +65,7 @@ fn levels_are_chosen_by_the_filter() {
     assert_eq!(levels("info"), "bc");
     assert_eq!(levels("signoff_core=debug,warn"), "ac");
     assert_eq!(levels("off"), "");
+    assert_eq!((levels("info,"), levels(" , warn")), ("bc".to_owned(), "c".to_owned()));
     assert!(
         signoff_functions::logs::subscriber(
             "no=such=filter",

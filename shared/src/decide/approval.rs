@@ -307,11 +307,14 @@ fn approvals_changed(known: &Known<'_>, all: &[One<'_>]) -> Option<Next> {
             .filter(|known| known.ruleset == ruleset.ruleset)
             .flat_map(|known| known.approvers.clone())
             .collect();
+        let counted_before = one.recorded.approvals.iter().filter(|known| known.ruleset == ruleset.ruleset);
+        let counted_before: Vec<_> = counted_before.flat_map(|known| &known.counted).collect();
         let keep = |login: &Login| login == who || before.contains(login);
         ruleset.approvers.retain(keep);
         ruleset.counted.retain(keep);
         let still: Vec<_> =
             before.iter().filter(|login| *login != who && !ruleset.approvers.contains(login)).cloned().collect();
+        ruleset.counted.extend(still.iter().filter(|login| counted_before.contains(login)).cloned());
         ruleset.approvers.extend(still);
     }
     let event =

@@ -146,12 +146,12 @@ fn submit(known: &Known<'_>, gate: &Gate) -> Next {
                 // It may have been submitted by a look that died before it could record that.
                 let same = mark::says_the_same(&now.description, &description);
                 let said = mark::fingerprint(if same { &now.description } else { &description });
-                let submitted = ChangeRequest { description: Some(said), ..one.clone() };
+                let submitted = ChangeRequest { description_hash: Some(said), ..one.clone() };
                 if let Some(what) = checks::edited(known, &submitted, now) {
                     return checks::fail_as_edited(known, one, &what);
                 }
                 let shown = verdict::judge(&known.request.ask, one, principal, now).seen;
-                seen.push(Seen { description: submitted.description, ..shown });
+                seen.push(Seen { description_hash: submitted.description_hash, ..shown });
             }
         }
     }

@@ -143,10 +143,10 @@ pub(super) fn ruleset(known: &Known<'_>) -> Option<Next> {
 
 /// How a change request differs from what signoff submitted; `None` if it does not. Whoever approves goes by what its description says, so all of it counts.
 pub(super) fn edited(known: &Known<'_>, submitted: &ChangeRequest, now: &ChangeRequestNow) -> Option<String> {
-    let is_said = |description: &String| *description == mark::fingerprint(&now.description);
+    let is_said = |hash: &String| *hash == mark::fingerprint(&now.description);
     let what = if !mark::carries(&now.description, known.installation, known.request.ask.id) {
         "the first line of its description".to_owned()
-    } else if !submitted.description.as_ref().is_none_or(is_said) {
+    } else if !submitted.description_hash.as_ref().is_none_or(is_said) {
         "its description".to_owned()
     } else if now.revision != submitted.revision {
         format!("its revision ({} was submitted, {} is the latest)", submitted.revision, now.revision)

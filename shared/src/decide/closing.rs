@@ -220,7 +220,11 @@ pub(super) fn with_leftovers(known: &Known<'_>, mut outcome: Outcome, stuck: &[&
             outcome.message.push_str(&format!(" The grant on {environment} can't be revoked: until {until} the principal can open it, and for {} from then on if it does.", known.request.ask.access_duration));
         }
     }
-    let found = known.facts.activity.as_ref().and_then(|activity| activity.marked.first());
+    let found = known
+        .facts
+        .activity
+        .as_ref()
+        .and_then(|activity| activity.marked.iter().min_by_key(|one| one.deployment.version));
     if let Some(found) = found.filter(|_| status.deployment.is_none() && outcome.code != "foreign-mark") {
         outcome.message = outcome.message.replace(" Nothing is deployed.", "");
         outcome.message.push_str(&format!(

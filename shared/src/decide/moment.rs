@@ -42,17 +42,16 @@ pub(super) fn closed_again(known: &Known<'_>, gate: &Gate) -> Option<Next> {
     held(known, gate, Some(grant.applied_at), grant.expires_at)
 }
 
-/// Why a request that still waits for approvals could not be applied if it got them: whatever is closed opens only when its time is over. Nobody has to approve
-/// before they learn that.
-pub(super) fn in_vain(known: &Known<'_>, gate: &Gate) -> Vec<Blocker> {
-    let until = known.request.expires_at();
-    if gate.pending_extension.is_some() {
-        return Vec::new();
-    }
-    match held(known, gate, None, until) {
-        Some(Next::Rest(rest)) if rest.moment.is_some_and(|moment| moment >= until) => rest.waiting,
-        _ => Vec::new(),
-    }
+/// Why a request that still waits for approvals could not be applied if it got them now: its window opens, or a freeze ends, only when its time is up, and
+/// its time is not pushed on. Nobody has to approve before they learn that.
+pub(super) fn in_vain(known: &Known<'_>, gate: &Gate) -> Option<Blocker> {
+    let (status, until) = (&known.request.status, known.request.expires_at());
+    let first = status.held_until(known.now).map_or(known.now, |(_, opens)| opens);
+    let closed = known.facts.gates.calendar(gate).closed(first, &status.lifted)?;
+    (gate.pending_extension.is_none() && closed.opens >= until).then(|| {
+        let detail = format!("{}; its own time is up before, at {}", closed.detail, gate.time_zone.show(until));
+        Blocker::new(closed.kind, detail)
+    })
 }
 
 /// Whether the latest time that was asked for had passed when it was applied, or has by more than what belongs together.

@@ -62,7 +62,7 @@ impl Life {
         let description = super::change_request_now(&ask(), "").description;
         let seen = |id: &&str| Seen {
             rulesets: vec!["gate-1".to_owned()],
-            description: Some(mark::fingerprint(&description)),
+            description_hash: Some(mark::fingerprint(&description)),
             ..seen(id, "pending", &[])
         };
         Self::opened(ids).then(Event::Submitted { change_requests: ids.iter().map(seen).collect() })
@@ -105,7 +105,7 @@ pub(crate) fn seen(id: &str, status: &str, approvers: &[&str]) -> Seen {
         revision: 1,
         approvals: vec![approvals],
         rulesets: Vec::new(),
-        description: None,
+        description_hash: None,
     }
 }
 

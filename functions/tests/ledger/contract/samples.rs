@@ -107,8 +107,8 @@ pub(crate) fn submitted() -> Event {
         counted: Vec::new(),
     }];
     let (id, rulesets) = ("6f0d2b0e-cr".to_owned(), vec!["gate-1".to_owned()]);
-    let (status, description) = (ChangeRequestStatus::Pending, Some("5e884898da280471".to_owned()));
-    Event::Submitted { change_requests: vec![Seen { id, status, revision: 3, approvals, rulesets, description }] }
+    let (status, description_hash) = (ChangeRequestStatus::Pending, Some("5e884898da280471".to_owned()));
+    Event::Submitted { change_requests: vec![Seen { id, status, revision: 3, approvals, rulesets, description_hash }] }
 }
 
 /// Somebody takes the request back.

@@ -355,6 +355,12 @@ fn too_late() {
             ("pending", pending().but(late)),
             ("pending, and its window opens only when its time is up", pending().but(fridays)),
             (
+                "the same, and it was asked for a time in between",
+                pending().but(fridays).but(|scene| {
+                    scene.request.ask.not_before = Some(scene.now + SignedDuration::from_hours(24));
+                })
+            ),
+            (
                 "the same, where its time is pushed on",
                 pending().but(fridays).but(|scene| {
                     scene.facts.gates.gates[0].pending_extension = Some("7d".parse().unwrap());

@@ -152,9 +152,51 @@ fn nobody_is_named_where_the_history_is_too_long_to_tell_who_applied() {
     world.cloud.inside().long_history = true;
     world.pass(2);
     assert_eq!((world.state(), world.waits().len()), (State::PendingApproval, 1), "{:?}", world.waits());
+    let applied = |world: &World| {
+        let events = world.book.inside().rows[&world.id].events.clone();
+        let applied =
+            events.into_iter().find(|event| event.kind.ends_with(".applied") || event.kind.ends_with(".granted"));
+        applied.map(|event| event.data.actor)
+    };
+    assert_eq!(applied(&world), None);
     world.cloud.inside().history = history;
     world.pass(5);
-    assert_eq!(world.state(), State::Deploying);
+    assert_eq!((world.state(), applied(&world)), (State::Deploying, Some(Actor::Login("dave".parse().unwrap()))));
+}
+
+#[test]
+fn whose_approval_it_was_that_was_needed_stands_in_the_trail() {
+    let world = World::to(State::Approved);
+    // Both go between two looks; carol's counts as well, though bob's was enough.
+    for who in ["carol", "alice"] {
+        world.cloud.inside().change_requests[0].rulesets[0]
+            .approval
+            .as_mut()
+            .unwrap()
+            .approvers
+            .push(who.parse().unwrap());
+    }
+    world.cloud.inside().paused = true;
+    world.look(Worker::Apply).unwrap();
+    {
+        let mut inside = world.cloud.inside();
+        inside.withdrawn = ["alice", "bob", "carol"].map(|who| ("cr-1".to_owned(), who.parse().unwrap())).to_vec();
+        inside.change_requests[0].rulesets[0].approval.as_mut().unwrap().approvers.clear();
+        (inside.change_requests[0].status, inside.change_requests[0].satisfied) = (ChangeRequestStatus::Pending, false);
+    }
+    world.look(Worker::Apply).unwrap();
+    let events = world.book.inside().rows[&world.id].events.clone();
+    let last: Vec<_> =
+        events.iter().rev().take(3).map(|event| (event.kind.clone(), event.data.actor.clone())).collect();
+    let by = |login: &str| Actor::Login(login.parse().unwrap());
+    assert_eq!(
+        last,
+        [
+            ("signoff.request.unapproved".to_owned(), by("carol")),
+            ("signoff.request.approval_withdrawn".to_owned(), by("bob")),
+            ("signoff.request.approval_withdrawn".to_owned(), by("alice")),
+        ]
+    );
 }
 
 #[test]

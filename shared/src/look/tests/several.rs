@@ -49,20 +49,37 @@ fn one_that_has_the_turn() -> (World, RequestId) {
     world.work();
     world.book.inside().rows.get_mut(&second).unwrap().request.status.lifted.insert(Lift::Line);
     approve_one(&world, "cr-2");
+    block_on(world.keeper.look(Worker::Apply, second, Cause::Due)).unwrap();
+    assert_eq!(waits(&world, second), format!("{} has the turn on acme/web/prod", world.id));
     (world, second)
 }
 
 #[test]
 fn one_that_has_the_turn_and_cant_use_it_gives_it_back() {
-    let (world, second) = one_that_has_the_turn();
-    // Pulumi Cloud does not apply the first one.
-    for _ in 0..100 {
-        let refused = CloudError::Refused { status: 403, message: "not now".to_owned() };
-        world.cloud.fail("apply", Fault::Answer(refused));
+    for no in [
+        CloudError::Refused { status: 403, message: "not now".to_owned() },
+        CloudError::Conflict("the conditions are not met".to_owned()),
+    ] {
+        let (world, second) = one_that_has_the_turn();
+        for _ in 0..100 {
+            world.cloud.fail("apply", Fault::Answer(no.clone()));
+        }
+        world.look(Worker::Apply).unwrap();
+        assert_eq!(world.book.inside().line.turn, Some(world.id), "what an earlier look may have sent has to show");
+        for _ in 0..2 {
+            world.clock.pass(SWEEP);
+            world.look(Worker::Apply).unwrap();
+        }
+        assert_eq!(world.book.inside().line.turn, None, "{no}");
+        let bells = world.book.inside().bells.clone();
+        assert!(bells.iter().any(|(id, ..)| *id == second), "the next one is rung for: {bells:?}");
     }
-    world.look(Worker::Apply).unwrap();
-    assert_eq!(world.book.inside().line.turn, Some(world.id), "what an earlier look may have sent has to show first");
-    world.cloud.inside().faults.retain(|(call, _)| *call != "apply");
+}
+
+#[test]
+fn one_that_has_the_turn_while_its_window_closes_gives_it_back() {
+    let (world, second) = one_that_has_the_turn();
+    world.book.inside().line.turn = Some(world.id);
     world.book.inside().gates.gates[0].windows = vec!["wed 10:00-11:00".to_owned().try_into().unwrap()];
     world.book.inside().rows.get_mut(&second).unwrap().request.status.lifted.insert(Lift::Window);
     world.pass(4);
@@ -72,12 +89,19 @@ fn one_that_has_the_turn_and_cant_use_it_gives_it_back() {
 #[test]
 fn the_turn_stays_with_one_whose_apply_may_still_show() {
     let (world, second) = one_that_has_the_turn();
-    world.cloud.fail("apply", Fault::Lost);
+    // It has been idle for long, and then an apply has no answer.
+    world.cloud.fail("apply", Fault::Answer(CloudError::Refused { status: 403, message: "not now".to_owned() }));
     world.look(Worker::Apply).unwrap();
-    assert_eq!((world.book.inside().line.turn, world.cloud.count("apply")), (Some(world.id), 1));
+    world.clock.pass(SWEEP * 2);
+    world.cloud.fail("apply", unclear());
+    world.look(Worker::Apply).unwrap();
+    assert_eq!((world.book.inside().line.turn, world.cloud.count("apply")), (Some(world.id), 2));
+    world.book.inside().gates.hold = true;
     world.pass(1);
-    assert_eq!(state_of(&world, second), State::Approved);
-    assert_eq!(world.book.inside().line.turn, Some(world.id));
+    let turn = world.book.inside().line.turn;
+    assert_eq!((turn, state_of(&world, second)), (Some(world.id), State::Approved));
+    world.pass(3);
+    assert_eq!(world.book.inside().line.turn, None, "once it would have shown");
 }
 
 #[test]
