@@ -6,7 +6,7 @@
  */
 export const PER_DEPLOYMENT = {
   /** Write units of the table, index writes and transactions (which count twice) included, with every webhook that Pulumi Cloud sends. */
-  writeUnits: 82,
+  writeUnits: 84,
   /** Read units of the table: the request as a whole (three items) some 20 times, for looks, webhooks and calls, and some 30 single items. */
   readUnits: 100,
   /** Invocations: 7 of `receive`, 5 of `api` (asking, approving, looking), 13 of `apply` and `deploy`, one for each record that wakes them. */

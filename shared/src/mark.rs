@@ -58,11 +58,11 @@ pub fn description(installation: &str, ask: &Ask, branch: Option<&str>, link: Op
     text
 }
 
-/// What tells whether a description is still the one that was submitted: a hash (SHA-256, in hex) of its lines, but for white space at their ends, which
-/// whoever keeps a text may take away.
+/// What tells whether a description is still the one that was submitted: a hash of its lines, but for white space at their ends, which whoever keeps a text
+/// may take away. Half of a SHA-256, in hex: nobody finds another text for it, and what is stored of a request stays the smaller.
 pub fn fingerprint(description: &str) -> String {
     let lines: Vec<_> = description.lines().map(str::trim_end).collect();
-    hex::encode(Sha256::digest(lines.join("\n").trim_end()))
+    hex::encode(&Sha256::digest(lines.join("\n").trim_end())[..16])
 }
 
 /// Whether two descriptions say the same, but for where the request is found: that may have changed since the one was written.

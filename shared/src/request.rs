@@ -316,7 +316,8 @@ pub struct ChangeRequest {
     /// How many approvals each ruleset asked for when it was submitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<Asked>,
-    /// The fingerprint of the description that it was submitted with. `None`: of one that was submitted by an older version, whose first line has to do.
+    /// The fingerprint of the description that it was submitted with. `None`: it is not submitted, is deployed
+    /// already, or was submitted by an older version, where the first line has to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description_hash: Option<String>,
     /// The approvals as last recorded.

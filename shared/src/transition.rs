@@ -137,7 +137,11 @@ pub fn apply(before: Option<&Status>, event: &Event, actor: &Actor, at: Timestam
             }
             status.grant = Some(grant.clone());
         }
-        Event::Deploying { deployment, .. } => status.deployment = Some(deployment.clone()),
+        Event::Deploying { deployment, .. } => {
+            status.deployment = Some(deployment.clone());
+            // What was approved has been acted on: the event of the submission keeps it, and the state, which is written with each step, stays small.
+            status.change_requests.iter_mut().for_each(|known| known.description_hash = None);
+        }
         Event::DuplicateFound { deployment, .. } => status.duplicates.push(deployment.version),
         Event::EndDecided { to, outcome, .. } => {
             status.ending = Some(Ending { to: *to, outcome: outcome.clone(), actor: actor.clone(), since: at });

@@ -108,7 +108,7 @@ async fn finished(ledger: &Dynamo, stack: &str, at: Timestamp, n: usize) -> Resu
     let approvals =
         vec![Approvals { ruleset: "prod-signoff".to_owned(), required: 1, approvers: Vec::new(), counted: Vec::new() }];
     let (status, rulesets) = (ChangeRequestStatus::Pending, vec!["gate-1".to_owned()]);
-    let description_hash = Some("f".repeat(64));
+    let description_hash = Some("f".repeat(32));
     let seen = Seen { id: change_request, status, revision: 1, approvals, rulesets, description_hash };
     let submitted = Event::Submitted { change_requests: vec![seen] };
     let outcome = Outcome::new("cancelled", "alice took the request back.");
