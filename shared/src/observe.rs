@@ -118,8 +118,8 @@ async fn at_pulumi_cloud<L, P: PulumiCloud, H: Host>(
         }
         Look::WhoClosed(id) => {
             // Who it was is good to know, but nothing waits for it: a history that is refused names nobody.
-            let changes = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
-            let closed = changes.changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
+            let history = refusable(cloud.status_changes(principal, organization, id).await)?.unwrap_or_default();
+            let closed = history.changes.into_iter().rev().find(|change| change.to == ChangeRequestStatus::Closed);
             facts.closed_by.insert(id.clone(), closed.map(|change| (change.by, change.comment)));
         }
         Look::WhoWithdrew(id) => {
